@@ -1,0 +1,59 @@
+// Shared by all bindings: array checks, the stop token that sees Python's signals, and the list of families.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <string>
+
+#include "deepglass/core.hpp"
+
+namespace py = pybind11;
+
+namespace deepglass::bindings {
+
+// C-contiguous doubles; anything numeric is converted, a copy is made only where needed.
+using Array = py::array_t<double, py::array::c_style | py::array::forcecast>;
+
+void bind_errors(py::module_& m);  // in parallel.cpp, next to the stop token
+void bind_parallel(py::module_& m);
+void bind_vmath(py::module_& m);
+void bind_quadrature(py::module_& m);
+void bind_rng(py::module_& m);
+void bind_parisi(py::module_& m);
+
+inline std::string shape_text(const py::array& a) {
+  std::string text = "(";
+  for (py::ssize_t d = 0; d < a.ndim(); ++d) text += (d ? ", " : "") + std::to_string(a.shape(d));
+  return text + (a.ndim() == 1 ? ",)" : ")");
+}
+
+inline Span<const double> view(const Array& a) { return {a.data(), static_cast<Index>(a.size())}; }
+inline Span<double> mutable_view(Array& a) { return {a.mutable_data(), static_cast<Index>(a.size())}; }
+
+// One dimension, of the given length where size >= 0.
+inline Span<const double> vector(const Array& a, const char* name, Index size = -1) {
+  if (a.ndim() != 1 || (size >= 0 && a.shape(0) != size)) {
+    const std::string wanted = size >= 0 ? "(" + std::to_string(size) + ",)" : "(n,)";
+    throw std::invalid_argument(std::string(name) + " must have shape " + wanted + ", got " + shape_text(a));
+  }
+  return view(a);
+}
+
+inline void require_finite(Span<const double> x, const char* name) {
+  for (const double value : x) {
+    if (!std::isfinite(value)) {
+      throw std::invalid_argument(std::string(name) + " must be finite, got " + std::to_string(value));
+    }
+  }
+}
+
+// True when a Python signal (Ctrl-C) is pending; the Python error is then set.  Takes the GIL.
+bool python_signal_pending();
+
+// For kernels that run with the GIL released; called on the thread that entered the binding.
+inline StopToken stop_token() { return StopToken(&python_signal_pending); }
+
+}  // namespace deepglass::bindings

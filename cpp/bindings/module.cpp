@@ -1,0 +1,14 @@
+// The extension module: one bind_<family> call each, nothing else.
+#include "bindings.hpp"
+
+PYBIND11_MODULE(DEEPGLASS_MODULE, m, py::mod_gil_not_used()) {
+  m.doc() = "deepglass kernels, compiled for one CPU level; plain arrays in, plain arrays out.";
+  m.attr("isa") = DEEPGLASS_ISA;
+  m.attr("version") = DEEPGLASS_VERSION;
+  deepglass::bindings::bind_errors(m);
+  deepglass::bindings::bind_parallel(m);
+  deepglass::bindings::bind_vmath(m);
+  deepglass::bindings::bind_quadrature(m);
+  deepglass::bindings::bind_rng(m);
+  deepglass::bindings::bind_parisi(m);
+}
