@@ -3,7 +3,6 @@
 Works with an editable installation too; arguments are passed on to mypy.
 """
 
-import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -11,20 +10,18 @@ import sys
 import tempfile
 from pathlib import Path
 
+from deepglass import _cpu
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
     """Lay the stub over a copy of the sources and check that."""
-    files = importlib.metadata.files("deepglass") or []
-    stub = next((Path(str(file.locate())) for file in files if file.name == "_core.pyi"), None)
-    if stub is None:
-        sys.exit("deepglass is not installed here with its stub (_core.pyi); install it first")
+    stub = Path(str(_cpu.__file__)).with_name("_core.pyi")
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(
-            ROOT / "python", Path(folder) / "python", ignore=shutil.ignore_patterns("__pycache__")
-        )
-        shutil.copy(stub, Path(folder) / "python" / "deepglass" / "_core.pyi")
+        sources = Path(folder) / "python"
+        shutil.copytree(ROOT / "python", sources, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(stub, sources / "deepglass")
         command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml")]
         cache = {**os.environ, "MYPY_CACHE_DIR": str(Path(folder) / "cache")}
         return subprocess.run([*command, *sys.argv[1:]], cwd=folder, env=cache, check=False).returncode

@@ -1,0 +1,10 @@
+"""``python -m deepglass``: the same as the command ``deepglass``."""
+
+from __future__ import annotations
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

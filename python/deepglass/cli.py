@@ -1,0 +1,109 @@
+"""The command ``deepglass``: what is installed, and the figures and tables of the papers once more."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__, _core, _cpu
+
+__all__ = ["main"]
+
+_PLOTTING = "matplotlib"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="deepglass", description="Statistical mechanics of deep neural networks, computed."
+    )
+    parser.add_argument("--version", action="version", version=f"deepglass {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands.add_parser("info", help="versions, CPU level and threads")
+    reproduce = commands.add_parser("reproduce", help="recompute and redraw published figures and tables")
+    reproduce.add_argument("name", nargs="*", help="what to reproduce (default: everything)")
+    size = reproduce.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="small sizes: minutes instead of hours")
+    size.add_argument("--full", action="store_true", help="the published sizes (the default)")
+    reproduce.add_argument(
+        "--output", type=Path, default=Path("reproduced"), metavar="DIR", help="folder (default: reproduced)"
+    )
+    return parser
+
+
+def _info() -> int:
+    package = __package__ or "deepglass"
+    built = [level for level in ("v1", "v3", "v4") if importlib.util.find_spec(f"{package}._core_{level}")]
+    lines = {
+        "deepglass": __version__,
+        "python": f"{platform.python_version()} ({sys.executable})",
+        **{name: importlib.metadata.version(name) for name in ("numpy", "scipy", "xarray")},
+        "CPU level": f"{_core.isa} in use, {_cpu.level()} supported, {', '.join(built)} built",
+        "OpenMP": "yes" if _core.has_openmp else "no",
+        "threads": str(_core.thread_count(0)),
+    }
+    for name, value in lines.items():
+        print(f"{name:<10} {value}")
+    return 0
+
+
+def _reproduce(wanted: Sequence[str], output: Path, quick: bool, parser: argparse.ArgumentParser) -> int:
+    from . import reproduce
+
+    known = reproduce.names()
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        parser.error(f"nothing called {', '.join(unknown)} to reproduce; there is {', '.join(known)}")
+    for name in wanted or known:
+        start = time.monotonic()
+        print(f"{name} ...", flush=True)
+        reproduce.run(name, output=output, quick=quick)
+        print(f"{name}: {time.monotonic() - start:.1f} s, in {output}", flush=True)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"deepglass: {message}", file=sys.stderr)
+    return code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the name of the program; default: those of the process.
+
+    Returns
+    -------
+    int
+        Exit code: 0, 1 when something is missing or cannot be written, 130 after Ctrl-C.  (Wrong arguments
+        end in ``SystemExit(2)``, as always with argparse.)
+
+    Examples
+    --------
+    >>> from deepglass.cli import main
+    >>> main(["info"])  # doctest: +ELLIPSIS
+    deepglass  ...
+    0
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "info":
+            return _info()
+        return _reproduce(options.name, options.output, options.quick, parser)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != _PLOTTING:
+            raise
+        return _fail("needs the extra 'plot': pip install 'deepglass[plot]'", 1)
+    except OSError as error:
+        return _fail(str(error), 1)
