@@ -8,16 +8,12 @@ import re
 import sys
 from pathlib import Path
 
-BLOCK = re.compile(
-    r"(?:<!-- ci: (?P<mark>\w+) -->\s*)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S
-)
+BLOCK = re.compile(r"(?:<!-- ci: (?P<mark>\w+) -->\s*)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
 
 
 def main(readme: str, task: str) -> None:
     """Print or run what `task` names."""
-    blocks = [
-        match.group("mark", "language", "code") for match in BLOCK.finditer(Path(readme).read_text("utf-8"))
-    ]
+    blocks = [match.group("mark", "language", "code") for match in BLOCK.finditer(Path(readme).read_text("utf-8"))]
     if task == "run":
         examples = [code for mark, language, code in blocks if language == "python" and mark != "skip"]
         if not examples:

@@ -61,11 +61,7 @@ def includes(path: Path) -> set[str]:
 
 
 def own_includes(path: Path) -> set[str]:
-    return {
-        match[1]
-        for name in includes(path)
-        if (match := re.match(r"(?:deepglass/)?(\w+)(?:/.*)?\.hpp$", name))
-    }
+    return {match[1] for name in includes(path) if (match := re.match(r"(?:deepglass/)?(\w+)(?:/.*)?\.hpp$", name))}
 
 
 def imports(path: Path) -> set[str]:
@@ -168,9 +164,7 @@ def test_families_are_complete() -> None:
         if family in headers or family != "fisher":  # fisher has no kernels of its own yet
             everywhere += [f"cpp/include/deepglass/{family}.hpp", f"cpp/bindings/{family}.cpp"]
         missing = [
-            name
-            for name in everywhere
-            if not ((ROOT / name).is_file() or (ROOT / name).with_suffix("").is_dir())
+            name for name in everywhere if not ((ROOT / name).is_file() or (ROOT / name).with_suffix("").is_dir())
         ]
         assert not missing, family
 
@@ -196,12 +190,7 @@ def test_no_path_of_some_machine() -> None:
     folders = ["python", "cpp", "tests", "bench", "docs", "examples", ".ci"]
     candidates = [*ROOT.iterdir(), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
     for path in candidates:
-        if (
-            path.is_file()
-            and path.suffix in suffixes
-            and path.name != ".git"
-            and "__pycache__" not in path.parts
-        ):
+        if path.is_file() and path.suffix in suffixes and path.name != ".git" and "__pycache__" not in path.parts:
             assert not of_somebody.findall(path.read_text("utf-8")), path
 
 
@@ -216,9 +205,7 @@ def python_process(code: str) -> str:
 
 @no_sanitizer
 def test_import_is_lean() -> None:
-    loaded = set(
-        json.loads(python_process("import deepglass, json, sys; print(json.dumps(list(sys.modules)))"))
-    )
+    loaded = set(json.loads(python_process("import deepglass, json, sys; print(json.dumps(list(sys.modules)))")))
     assert not loaded & LATE_IMPORTS
 
 
@@ -259,11 +246,7 @@ def is_own_class(thing: object) -> bool:
 
 def check_annotations(name: str, function: Callable[..., object]) -> None:
     signature = inspect.signature(function)
-    bare = [
-        p.name
-        for p in signature.parameters.values()
-        if p.annotation is p.empty and p.name not in ("self", "cls")
-    ]
+    bare = [p.name for p in signature.parameters.values() if p.annotation is p.empty and p.name not in ("self", "cls")]
     assert not bare, f"{name}: parameters without annotation"
     assert signature.return_annotation is not signature.empty, f"{name}: no annotation of the result"
 
@@ -300,6 +283,4 @@ def test_doctests(name: str) -> None:
     module: ModuleType = importlib.import_module(name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert (
-            doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).failed == 0
-        )
+        assert doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).failed == 0

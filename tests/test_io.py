@@ -108,9 +108,7 @@ def test_full_disk(tmp_path: Path) -> None:
         except OSError as error:
             print("OSError", error.errno)
         """
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "a.nc"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.nc"], capture_output=True, text=True, check=True)
     assert (done.stdout.split(), done.stderr) == (["OSError", str(errno.EFBIG)], "")
     assert os.listdir(tmp_path) == ["a.nc"]
     assert io.load(tmp_path / "a.nc")["overlap"].shape == (10,)

@@ -75,9 +75,7 @@ def test_log_sum_exp_is_reference(terms: list[tuple[float, float]]) -> None:
     x, weights = [t[0] for t in terms], [t[1] for t in terms]
     # 20 positive terms; near a sum of 1 the logarithm itself is small, hence atol
     np.testing.assert_allclose(_core.log_sum_exp(x), reference.log_sum_exp(x), rtol=1e-14, atol=1e-14)
-    np.testing.assert_allclose(
-        _core.log_sum_exp(x, weights), reference.log_sum_exp(x, weights), rtol=1e-14, atol=1e-14
-    )
+    np.testing.assert_allclose(_core.log_sum_exp(x, weights), reference.log_sum_exp(x, weights), rtol=1e-14, atol=1e-14)
 
 
 # ---- Exact cases

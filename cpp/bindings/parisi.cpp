@@ -1,7 +1,195 @@
+// Parisi family: plain arrays in, plain arrays out.
+#include "deepglass/parisi.hpp"
+
 #include "bindings.hpp"
+#include "deepglass/parallel.hpp"
 
 namespace deepglass::bindings {
 
-void bind_parisi(py::module_&) {}
+namespace {
+
+using namespace deepglass::parisi;
+
+using Arrays = py::typing::Dict<py::str, py::array>;
+
+void require(bool ok, const std::string& message) {
+  if (!ok) throw std::invalid_argument(message);
+}
+
+DeepPerceptron make_model(Index depth, double load, int replicas, double wall_width, double wall_shift) {
+  require(depth >= 2, "depth must be at least 2, got " + std::to_string(depth));
+  require(load > 0.0 && std::isfinite(load), "load must be positive and finite, got " + std::to_string(load));
+  require(replicas == 0 || replicas == 1, "replicas must be 0 or 1, got " + std::to_string(replicas));
+  require(wall_width >= 0.0 && std::isfinite(wall_width),
+          "wall_width must be >= 0 and finite, got " + std::to_string(wall_width));
+  require(std::abs(wall_shift) <= 5.0,
+          "wall_shift must be between -5 and 5, got " + std::to_string(wall_shift));
+  return {depth, load, replicas, wall_width, wall_shift};
+}
+
+SolverOptions make_options(double tolerance, Index max_iter) {
+  require(tolerance > 0.0, "atol must be positive, got " + std::to_string(tolerance));
+  require(max_iter >= 1, "max_iter must be at least 1, got " + std::to_string(max_iter));
+  SolverOptions options;
+  options.tolerance = tolerance;
+  options.max_iter = max_iter;
+  return options;
+}
+
+// Overlaps from their complements to one, which lose nothing close to one.
+Overlaps make_start(Index depth, const Array& neuron_complement, const Array& bond_complement) {
+  const auto q = vector(neuron_complement, "start neuron_deficit", depth + 1);
+  const auto Q = vector(bond_complement, "start bond_deficit", depth);
+  Overlaps start(depth);
+  for (Index l = 1; l < depth; ++l) {
+    require(q[l] >= 0.0 && q[l] <= 1.0, "start overlaps must lie in [0, 1]");
+    start.q_complement[static_cast<std::size_t>(l)] = q[l];
+    start.q[static_cast<std::size_t>(l)] = 1.0 - q[l];
+  }
+  for (Index b = 0; b < depth; ++b) {
+    require(Q[b] > 0.0 && Q[b] <= 1.0, "start bond overlaps must lie in [0, 1)");
+    start.Q_complement[static_cast<std::size_t>(b)] = Q[b];
+    start.Q[static_cast<std::size_t>(b)] = 1.0 - Q[b];
+  }
+  return start;
+}
+
+Arrays solve(Index depth, const Array& loads, int replicas, double wall_width, double wall_shift,
+             const Array& start_neuron_deficit, const Array& start_bond_deficit, double tolerance,
+             Index max_iter, int threads) {
+  const auto load = vector(loads, "load");
+  for (const double a : load) make_model(depth, a, replicas, wall_width, wall_shift);
+  const SolverOptions options = make_options(tolerance, max_iter);
+  const Overlaps start = make_start(depth, start_neuron_deficit, start_bond_deficit);
+  const Index n = load.size();
+
+  Array q({n, depth + 1}), q_complement({n, depth + 1}), Q({n, depth}), Q_complement({n, depth});
+  Array free_entropy(n), replicon(n), residual(n);
+  py::array_t<Index> iterations(n);
+  py::array_t<bool> converged(n), jammed(n);
+  double *q_out = q.mutable_data(), *qc_out = q_complement.mutable_data();
+  double *Q_out = Q.mutable_data(), *Qc_out = Q_complement.mutable_data();
+  double *s_out = free_entropy.mutable_data(), *replicon_out = replicon.mutable_data();
+  double* residual_out = residual.mutable_data();
+  Index* iterations_out = iterations.mutable_data();
+  bool *converged_out = converged.mutable_data(), *jammed_out = jammed.mutable_data();
+  const StopToken stop = stop_token();
+  {
+    py::gil_scoped_release release;
+    const auto solve_one = [&](Index i) {
+      DeepPerceptronSolver solver(make_model(depth, load[i], replicas, wall_width, wall_shift), options,
+                                  stop);
+      const Solution s = solver.solve(start);
+      std::copy(s.overlaps.q.begin(), s.overlaps.q.end(), q_out + i * (depth + 1));
+      std::copy(s.overlaps.q_complement.begin(), s.overlaps.q_complement.end(), qc_out + i * (depth + 1));
+      std::copy(s.overlaps.Q.begin(), s.overlaps.Q.end(), Q_out + i * depth);
+      std::copy(s.overlaps.Q_complement.begin(), s.overlaps.Q_complement.end(), Qc_out + i * depth);
+      s_out[i] = s.free_entropy;
+      replicon_out[i] = s.replicon;
+      residual_out[i] = s.residual;
+      iterations_out[i] = s.iterations;
+      converged_out[i] = s.converged;
+      jammed_out[i] = s.jammed;
+    };
+    // A solution takes about a hundred sweeps of 1.5 us a layer.
+    const Team team{threads, 1.5e5 * static_cast<double>(n * depth)};
+    parallel_for_uneven(n, team, solve_one, stop);
+  }
+  Arrays result;
+  result["neuron_overlap"] = q;
+  result["neuron_deficit"] = q_complement;
+  result["bond_overlap"] = Q;
+  result["bond_deficit"] = Q_complement;
+  result["free_entropy"] = free_entropy;
+  result["replicon"] = replicon;
+  result["residual"] = residual;
+  result["iterations"] = iterations;
+  result["converged"] = converged;
+  result["jammed"] = jammed;
+  return result;
+}
+
+Arrays transitions(Index depth, int replicas, double wall_width, double wall_shift, Index first, Index last,
+                   double tolerance, Index max_iter) {
+  const DeepPerceptron model = make_model(depth, 1.0, replicas, wall_width, wall_shift);
+  require(1 <= first && first <= last && last <= depth / 2,
+          "layers must satisfy 1 <= first <= last <= depth // 2, got " + std::to_string(first) + ", " +
+              std::to_string(last));
+  const SolverOptions options = make_options(tolerance, max_iter);
+  const StopToken stop = stop_token();
+  std::vector<TransitionLoad> found;
+  {
+    py::gil_scoped_release release;
+    found = transition_loads(model, first, last, options, stop);
+  }
+  const Index n_layers = last - first + 1;
+  Array load(n_layers), error(n_layers), jump(n_layers);
+  for (Index i = 0; i < n_layers; ++i) {
+    const TransitionLoad& t = found[static_cast<std::size_t>(i)];
+    load.mutable_at(i) = t.load;
+    error.mutable_at(i) = t.error;
+    jump.mutable_at(i) = t.jump;
+  }
+  Arrays result;
+  result["load"] = load;
+  result["load_error"] = error;
+  result["jump"] = jump;
+  return result;
+}
+
+// Field moments for arrays of variances: what the solver's tests hold against the reference.
+py::array_t<double> wall_moments(const Array& variance, const Array& complement, int replicas,
+                                 double wall_width, double wall_shift) {
+  const auto v = vector(variance, "variance");
+  const auto c = vector(complement, "complement", v.size());
+  require_finite(v, "variance");
+  require_finite(c, "complement");
+  for (Index i = 0; i < v.size(); ++i) {
+    require(v[i] >= 0.0 && c[i] >= 0.0 && c[i] + wall_width > 0.0,
+            "variance and complement must be >= 0, and one of complement, wall_width positive");
+  }
+  make_model(2, 1.0, replicas, wall_width, wall_shift);
+  py::array_t<double> out({v.size(), Index{4}});
+  for (Index i = 0; i < v.size(); ++i) {
+    const FieldMoments m = wall_field(v[i], c[i], replicas, wall_width, wall_shift);
+    const double row[] = {m.value, m.slope, m.curvature, m.response};
+    for (Index k = 0; k < 4; ++k) out.mutable_at(i, k) = row[k];
+  }
+  return out;
+}
+
+py::array_t<double> ising_moments(const Array& variance, int replicas) {
+  const auto v = vector(variance, "variance");
+  require_finite(v, "variance");
+  require(replicas == 0 || replicas == 1, "replicas must be 0 or 1, got " + std::to_string(replicas));
+  for (const double value : v) require(value >= 0.0, "variance must be >= 0");
+  py::array_t<double> out({v.size(), Index{5}});
+  for (Index i = 0; i < v.size(); ++i) {
+    const FieldMoments m = ising_field(v[i], replicas);
+    const double row[] = {m.value, m.slope, m.complement, m.curvature, m.response};
+    for (Index k = 0; k < 5; ++k) out.mutable_at(i, k) = row[k];
+  }
+  return out;
+}
+
+}  // namespace
+
+void bind_parisi(py::module_& m) {
+  m.def("deep_perceptron_solve", &solve, py::arg("depth"), py::arg("load"), py::arg("replicas"),
+        py::arg("wall_width"), py::arg("wall_shift"), py::arg("start_neuron_deficit"),
+        py::arg("start_bond_deficit"), py::arg("atol") = 1e-13, py::arg("max_iter") = 20000,
+        py::arg("threads") = 0,
+        "Replica-symmetric saddle points of the deep perceptron network, one for each load (n_loads,), each\n"
+        "from the same start, given as 1 - q (depth+1,) and 1 - Q (depth,).");
+  m.def("deep_perceptron_transition_loads", &transitions, py::arg("depth"), py::arg("replicas"),
+        py::arg("wall_width"), py::arg("wall_shift"), py::arg("first"), py::arg("last"),
+        py::arg("atol") = 1e-13, py::arg("max_iter") = 20000,
+        "Loads at which layers first..last leave the liquid as the load grows.");
+  m.def("wall_moments", &wall_moments, py::arg("variance"), py::arg("complement"), py::arg("replicas"),
+        py::arg("wall_width") = 0.0, py::arg("wall_shift") = 0.0,
+        "E f, E f'^2, E f''^2 and d E f'^2 / d variance of the perceptron wall, (n, 4).");
+  m.def("ising_moments", &ising_moments, py::arg("variance"), py::arg("replicas"),
+        "Spin term, E tanh^2, E sech^2, E sech^4 and d E tanh^2 / d variance, (n, 5).");
+}
 
 }  // namespace deepglass::bindings

@@ -8,7 +8,7 @@ namespace deepglass::bindings {
 
 namespace {
 
-py::tuple arrays(const Rule& rule) {
+py::typing::Tuple<py::array_t<double>, py::array_t<double>> arrays(const Rule& rule) {
   const auto copy = [](const std::vector<double>& v) {
     return Array(static_cast<py::ssize_t>(v.size()), v.data());
   };

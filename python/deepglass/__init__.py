@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
+
+from . import io, parisi
 from ._core import NumericalError
 from ._core import version as __version__
+from ._warnings import ConvergenceWarning
+from .io import load, save
 
-__all__ = ["NumericalError", "__version__"]
+__all__ = ["ConvergenceWarning", "NumericalError", "__version__", "io", "load", "parisi", "plot", "save"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "plot":  # needs matplotlib, and the time to import it
+        return importlib.import_module(f"{__name__}.plot")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

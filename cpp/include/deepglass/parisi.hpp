@@ -1,0 +1,5 @@
+// The family parisi: replica-symmetry-breaking iteration.
+#pragma once
+
+#include "deepglass/parisi/deep_perceptron.hpp"
+#include "deepglass/parisi/gaussian_field.hpp"

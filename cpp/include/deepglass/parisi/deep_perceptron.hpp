@@ -1,0 +1,523 @@
+// The deep perceptron network in the hierarchical (Parisi) ansatz: saddle-point equations and their solution.
+//
+// Layers l = 0..L of neurons S = +-1 and L layers of spherical bonds J; random data fix l = 0 and l = L.
+// Overlaps between replicas: q_i(l) of the neurons, Q_i(l) of the bonds, level i = 0..k (k = 0: replica
+// symmetric).  alpha = patterns / width.  Each layer is one Gaussian-field term (gaussian_field.hpp):
+//     walls    lambda_i(l) = q_i(l-1) Q_i(l) q_i(l)            ->  g_i(l) = E f'^2
+//     bonds    A_i(l) = alpha q_i(l-1) q_i(l) g_i(l)           ->  Q_i(l), from -(Q^-1)_i = A_i
+//     neurons  eps_i(l) = q_i(l-1) Q_i(l) g_i(l) + Q_i(l+1) q_i(l+1) g_i(l+1)   ->  q_i(l) = E f'^2
+// H. Yoshino, SciPost Phys. Core 2, 005 (2020), in the form of the review in Butsuri (2021).
+//
+// With n = 0 the data are random; with n = 1 one replica is the teacher (Bayes-optimal, Nishimori line).
+//
+// What the solver rests on: the map x -> T(x) of these equations is monotone (no overlap decreases when
+// another grows), so its Jacobian J is a nonnegative matrix, I - J is a Z-matrix, and elimination without
+// pivoting has only positive pivots exactly when the spectral radius of J is below one.  The same few lines
+// therefore solve the Newton step, tell a stable solution from an unstable one, and bracket the replicon's
+// eigenvalue.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "deepglass/core.hpp"
+#include "deepglass/parallel.hpp"
+#include "deepglass/parisi/gaussian_field.hpp"
+
+namespace deepglass::parisi {
+
+struct DeepPerceptron {
+  Index depth;       // L >= 2, weight layers
+  double load;       // alpha > 0
+  int replicas = 0;  // n: 0 random data, 1 planted teacher
+  double wall_width = 0.0;
+  double wall_shift = 0.0;
+};
+
+// Overlaps and their complements to one, each kept to full relative precision.
+struct Overlaps {
+  std::vector<double> q, q_complement;  // (L+1)
+  std::vector<double> Q, Q_complement;  // (L), bond layer l at index l-1
+
+  explicit Overlaps(Index depth, double value = 0.0)
+      : q(static_cast<std::size_t>(depth + 1), value),
+        q_complement(q.size(), 1.0 - value),
+        Q(static_cast<std::size_t>(depth), value),
+        Q_complement(Q.size(), 1.0 - value) {
+    q.front() = q.back() = 1.0;
+    q_complement.front() = q_complement.back() = 0.0;
+  }
+  Index depth() const { return static_cast<Index>(Q.size()); }
+  bool solid(Index layer) const { return q[static_cast<std::size_t>(layer)] > 0.0; }
+};
+
+struct Solution {
+  Overlaps overlaps;
+  double free_entropy = std::numeric_limits<double>::quiet_NaN();  // per N M
+  double replicon = std::numeric_limits<double>::quiet_NaN();      // eigenvalue; > 1 is unstable
+  double residual = std::numeric_limits<double>::infinity();       // of the last iteration, see residual()
+  Index iterations = 0;                                            // evaluations of T
+  bool converged = false;
+  bool jammed = false;  // random data: the bonds ran away to Q = 1, no volume is left
+};
+
+struct SolverOptions {
+  double tolerance = 1e-13;
+  Index max_iter = 20000;
+  Index solid_layers = -1;  // at most this many layers from each end may order; -1: all
+  double seed_overlap = 0.02;
+};
+
+namespace detail {
+
+// I - J (or x I - J) for variables in the order Q(1), q(1), Q(2), q(2), ..., Q(L): five diagonals.
+class Pentadiagonal {
+ public:
+  explicit Pentadiagonal(Index size) : size_(size), rows_(static_cast<std::size_t>(5 * size), 0.0) {}
+  double& operator()(Index row, Index column) {
+    return rows_[static_cast<std::size_t>(5 * row + column - row + 2)];
+  }
+  Index size() const { return size_; }
+  void clear() { std::fill(rows_.begin(), rows_.end(), 0.0); }
+
+  // Elimination without pivoting, in place.  False as soon as a pivot is not positive: for a Z-matrix this
+  // means that it is no M-matrix, that is, that the spectral radius of J is not below the diagonal shift.
+  bool factorise() {
+    Pentadiagonal& a = *this;
+    for (Index k = 0; k < size_; ++k) {
+      if (!(a(k, k) > 0.0)) return false;
+      for (Index i = k + 1; i <= std::min(k + 2, size_ - 1); ++i) {
+        const double factor = a(i, k) /= a(k, k);
+        for (Index j = k + 1; j <= std::min(k + 2, size_ - 1); ++j) a(i, j) -= factor * a(k, j);
+      }
+    }
+    return true;
+  }
+
+  void solve(std::vector<double>& x) {
+    Pentadiagonal& a = *this;
+    const auto at = [&](Index i) -> double& { return x[static_cast<std::size_t>(i)]; };
+    for (Index i = 0; i < size_; ++i) {
+      for (Index j = std::max<Index>(0, i - 2); j < i; ++j) at(i) -= a(i, j) * at(j);
+    }
+    for (Index i = size_ - 1; i >= 0; --i) {
+      for (Index j = i + 1; j <= std::min(i + 2, size_ - 1); ++j) at(i) -= a(i, j) * at(j);
+      at(i) /= a(i, i);
+    }
+  }
+
+ private:
+  Index size_;
+  std::vector<double> rows_;
+};
+
+}  // namespace detail
+
+class DeepPerceptronSolver {
+ public:
+  DeepPerceptronSolver(const DeepPerceptron& model, const SolverOptions& options, const StopToken& stop = {})
+      : model_(model),
+        options_(options),
+        stop_(stop),
+        wall_(static_cast<std::size_t>(model.depth)),
+        spin_(static_cast<std::size_t>(model.depth + 1)),
+        field_(spin_.size()),
+        image_(model.depth),
+        matrix_(2 * model.depth - 1),
+        step_(static_cast<std::size_t>(2 * model.depth - 1)) {
+    liquid_slope_ = wall(0.0, 1.0).slope;
+  }
+
+  DeepPerceptron& model() { return model_; }
+
+  // The branch reached from `start` (with all overlaps zero: the wetting branch, layer after layer).
+  // A liquid layer that cannot stay liquid beside its neighbours is seeded, and the search goes on.
+  Solution solve(const Overlaps& start) {
+    Solution s{start};
+    Overlaps& x = s.overlaps;
+    s.converged = relax(s);
+    while (s.converged && seed_unstable_layers(x)) s.converged = relax(s);
+    evaluate(x);
+    s.residual = residual(x);
+    s.free_entropy = free_entropy(x);
+    s.replicon = spectral_radius(x, Map::replicon, true);
+    s.jammed = !s.converged && model_.replicas == 0 && smallest_bond_deficit(x) < 1e-3;
+    return s;
+  }
+
+  // alpha (q(l-1)^2 + q(l+1)^2) g(0)^2: a liquid layer orders when this exceeds one.
+  double liquid_growth(const Overlaps& x, Index layer) const {
+    const double left = at(x.q, layer - 1), right = at(x.q, layer + 1);
+    return model_.load * liquid_slope_ * liquid_slope_ * (left * left + right * right);
+  }
+
+ private:
+  static constexpr double kRunaway = 1e-14;
+  static constexpr double kDead = 1e-9;
+  // The overlap of a layer just beyond its transition is about the excess of its growth: below this it would
+  // be dead.
+  static constexpr double kMarginal = 1e-7;
+
+  static double at(const std::vector<double>& v, Index i) { return v[static_cast<std::size_t>(i)]; }
+  static double& at(std::vector<double>& v, Index i) { return v[static_cast<std::size_t>(i)]; }
+  const FieldMoments& wall_at(Index bond) const { return wall_[static_cast<std::size_t>(bond)]; }
+  const FieldMoments& spin_at(Index layer) const { return spin_[static_cast<std::size_t>(layer)]; }
+
+  FieldMoments wall(double variance, double complement) const {
+    return wall_field(variance, complement, model_.replicas, model_.wall_width, model_.wall_shift);
+  }
+
+  // The RS bond equation  A = Q / ((1-Q)(1+(n-1)Q)), solved without cancellation; and dQ/dA.
+  struct Bond {
+    double Q, complement, response;
+  };
+  Bond bond(double A) const {
+    if (model_.replicas == 1) {
+      const double c = 1.0 / (1.0 + A);
+      return {A * c, c, c * c};
+    }
+    const double c = 2.0 / (1.0 + std::sqrt(1.0 + 4.0 * A));
+    const double Q = A * c * c;
+    return {Q, c, c * c * c / (1.0 + Q)};
+  }
+
+  // Field moments at x and the image T(x).
+  void evaluate(const Overlaps& x) {
+    const Index L = model_.depth;
+    for (Index b = 0; b < L; ++b) {
+      const double left = at(x.q, b), right = at(x.q, b + 1);
+      const double variance = left * at(x.Q, b) * right;
+      const double u = at(x.q_complement, b), v = at(x.Q_complement, b), w = at(x.q_complement, b + 1);
+      wall_[static_cast<std::size_t>(b)] = wall(variance, u + v + w - u * v - v * w - w * u + u * v * w);
+      const Bond image = bond(model_.load * left * right * wall_at(b).slope);
+      at(image_.Q, b) = image.Q;
+      at(image_.Q_complement, b) = image.complement;
+    }
+    for (Index l = 1; l < L; ++l) {
+      at(field_, l) = at(x.q, l - 1) * at(x.Q, l - 1) * wall_at(l - 1).slope +
+                      at(x.Q, l) * at(x.q, l + 1) * wall_at(l).slope;
+      const FieldMoments m = ising_field(at(field_, l), model_.replicas);
+      spin_[static_cast<std::size_t>(l)] = m;
+      at(image_.q, l) = m.slope;
+      at(image_.q_complement, l) = m.complement;
+    }
+  }
+
+  // Largest change of 1 - q, and relative change of 1 - Q: where Q runs away to one only the ratio tells.
+  double residual(const Overlaps& x) const {
+    double r = 0.0;
+    for (std::size_t i = 0; i < x.Q.size(); ++i) {
+      r = std::max(r, std::abs(image_.Q_complement[i] / x.Q_complement[i] - 1.0));
+    }
+    for (std::size_t i = 0; i < x.q.size(); ++i) {
+      r = std::max(r, std::abs(image_.q_complement[i] - x.q_complement[i]));
+    }
+    return r;
+  }
+
+  // shift * I - J at the point last evaluated, for the solid layers (rows of liquid ones are left as identity
+  // unless `all`).  The replicon map has the same form with other responses.
+  enum class Map { longitudinal, replicon };
+  void fill_matrix(const Overlaps& x, Map map, double shift, bool all) {
+    const Index L = model_.depth;
+    matrix_.clear();
+    for (Index i = 0; i < matrix_.size(); ++i) matrix_(i, i) = shift;
+    const auto response = [&](const FieldMoments& m) {
+      return map == Map::replicon ? m.curvature : m.response;
+    };
+    // Column of q(l), or -1 where it is data.
+    const auto column = [&](Index l) { return l >= 1 && l < L ? 2 * l - 1 : Index{-1}; };
+    const auto subtract = [&](Index row, Index col, double value) {
+      if (col >= 0) matrix_(row, col) -= value;
+    };
+    for (Index b = 0; b < L; ++b) {
+      if (!all && at(x.Q, b) == 0.0) continue;
+      const double left = at(x.q, b), right = at(x.q, b + 1), Q = at(x.Q, b);
+      const double g = wall_at(b).slope, dg = response(wall_at(b));
+      const Bond image = bond(model_.load * left * right * g);
+      const double dQ = map == Map::replicon ? image.complement * image.complement : image.response;
+      const double factor = model_.load * dQ;
+      const Index row = 2 * b;
+      subtract(row, row, factor * left * right * dg * left * right);
+      subtract(row, column(b), factor * right * (g + left * dg * Q * right));
+      subtract(row, column(b + 1), factor * left * (g + right * dg * Q * left));
+    }
+    for (Index l = 1; l < L; ++l) {
+      if (!all && !x.solid(l)) continue;
+      const Index row = column(l);
+      const double kappa = response(spin_at(l));
+      // The two bonds of the neuron; `other` is the neuron at the far end.
+      for (const Index b : {l - 1, l}) {
+        const Index other = b == l ? l + 1 : l - 1;
+        const double far = at(x.q, other), Q = at(x.Q, b);
+        const double g = wall_at(b).slope, dg = response(wall_at(b));
+        const double near = at(x.q, l);
+        subtract(row, 2 * b, kappa * far * (g + Q * dg * near * far));
+        subtract(row, column(other), kappa * Q * (g + far * dg * Q * near));
+        subtract(row, row, kappa * far * Q * dg * Q * far);
+      }
+    }
+  }
+
+  // Newton's method from x with the solid layers fixed; true if it ends on a stable solution.  Where the map
+  // still expands (spectral radius rho > 1, close to a point of marginal stability) the step is that of the
+  // implicit flow dx/dt = T(x) - x over a time 1/(2 (rho - 1)), which follows the slow mode upwards; plain
+  // Newton would turn it round.  No overlap moves more than three quarters of its way to 0 or 1 in one step.
+  bool newton(Overlaps& x, Index& iterations) {
+    constexpr Index kMaxSteps = 60;
+    constexpr double kMaxRadius = 1.25;
+    Overlaps y = x;
+    double last = std::numeric_limits<double>::infinity();
+    for (Index step = 0; step < kMaxSteps; ++step) {
+      TimedStop(stop_).check();
+      evaluate(y);
+      ++iterations;
+      fill_matrix(y, Map::longitudinal, 1.0, false);
+      const bool stable = matrix_.factorise();
+      if (!stable) {
+        const double radius = spectral_radius(y, Map::longitudinal, false);
+        if (!(radius < kMaxRadius)) return false;
+        fill_matrix(y, Map::longitudinal, std::max(2.0 * radius - 1.0, 1.0 + 1e-12), false);
+        if (!matrix_.factorise()) return false;
+      }
+      const double r = residual(y);
+      // Rounding may stop the descent just above the tolerance: that is converged too.
+      if (stable && (r <= options_.tolerance || (r <= 100.0 * options_.tolerance && r >= 0.5 * last))) {
+        x = y;
+        return true;
+      }
+      last = r;
+      for_each_unknown(image_, [&](Index i, double&, double& complement) { at(step_, i) = -complement; });
+      for_each_unknown(y, [&](Index i, double&, double& complement) { at(step_, i) += complement; });
+      matrix_.solve(step_);
+      // No overlap more than doubles: beyond a bottleneck the flow is not what it was before it.
+      double scale = 1.0;
+      for_each_unknown(y, [&](Index i, double& value, double&) {
+        if (at(step_, i) > value && value > 0.0) scale = std::min(scale, value / at(step_, i));
+      });
+      for_each_unknown(y, [&](Index i, double& value, double& complement) {
+        if (value == 0.0) return;
+        const double dx = std::clamp(scale * at(step_, i), -0.75 * value, 0.75 * complement);
+        value += dx;
+        complement -= dx;
+      });
+    }
+    // Not there yet, but T(y) >= y >= x means that y is still below the solution that x leads up to.
+    evaluate(y);
+    bool below = true;
+    for (std::size_t i = 0; i < y.Q.size(); ++i) {
+      below = below && image_.Q_complement[i] <= y.Q_complement[i] && y.Q_complement[i] <= x.Q_complement[i];
+    }
+    for (std::size_t i = 0; i < y.q.size(); ++i) {
+      below = below && image_.q_complement[i] <= y.q_complement[i] && y.q_complement[i] <= x.q_complement[i];
+    }
+    if (below) x = y;
+    return false;
+  }
+
+  // function(row, overlap, complement) for the unknowns in the order of the matrix.
+  template <class Function>
+  static void for_each_unknown(Overlaps& x, Function&& function) {
+    for (Index row = 0; row < 2 * x.depth() - 1; ++row) {
+      const Index i = (row + 1) / 2;
+      if (row % 2 == 0) {
+        function(row, at(x.Q, i), at(x.Q_complement, i));
+      } else {
+        function(row, at(x.q, i), at(x.q_complement, i));
+      }
+    }
+  }
+
+  static double smallest_bond_deficit(const Overlaps& x) {
+    return *std::min_element(x.Q_complement.begin(), x.Q_complement.end());
+  }
+
+  bool runaway(const Overlaps& x) const {
+    return model_.replicas == 0 && smallest_bond_deficit(x) < kRunaway;
+  }
+
+  // Overlaps that die out are set to zero: such a layer is liquid, and is seeded again if it cannot stay so.
+  // True if anything was changed.
+  bool bury(Overlaps& x) const {
+    const auto clear = [](double& overlap, double& complement) {
+      const bool alive = overlap > 0.0;
+      overlap = 0.0;
+      complement = 1.0;
+      return alive;
+    };
+    const Index L = model_.depth;
+    bool changed = false;
+    for (Index l = 1; l < L; ++l) {
+      if (at(x.q, l) < kDead) changed |= clear(at(x.q, l), at(x.q_complement, l));
+    }
+    for (Index b = 0; b < L; ++b) {
+      if (!x.solid(b) || !x.solid(b + 1)) changed |= clear(at(x.Q, b), at(x.Q_complement, b));
+    }
+    return changed;
+  }
+
+  // Plain steps x <- T(x), every 7th with mixing 1/2 (neurons and bonds updated together form two chains that
+  // can lock into a two-cycle), and Newton's method from every 8th on.
+  bool relax(Solution& s) {
+    Overlaps& x = s.overlaps;
+    for (Index step = 1; s.iterations < options_.max_iter && !runaway(x); ++step) {
+      TimedStop(stop_).check();
+      evaluate(x);
+      ++s.iterations;
+      if (residual(x) <= options_.tolerance && !bury(x)) return true;
+      if (step % 8 == 0 && newton(x, s.iterations) && !bury(x)) return true;
+      if (step % 8 == 0) evaluate(x);
+      const double mix = step % 7 == 0 ? 0.5 : 1.0;
+      approach(x.Q, image_.Q, mix);
+      approach(x.Q_complement, image_.Q_complement, mix);
+      approach(x.q, image_.q, mix);
+      approach(x.q_complement, image_.q_complement, mix);
+      bury(x);
+    }
+    return false;
+  }
+
+  static void approach(std::vector<double>& x, const std::vector<double>& image, double mix) {
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = mix * image[i] + (1.0 - mix) * x[i];
+  }
+
+  bool seed_unstable_layers(Overlaps& x) const {
+    const Index L = model_.depth;
+    const Index limit = options_.solid_layers < 0 ? L : options_.solid_layers;
+    std::vector<Index> seeds;
+    for (Index l = 1; l < L; ++l) {
+      if (!x.solid(l) && std::min(l, L - l) <= limit && liquid_growth(x, l) > 1.0 + kMarginal)
+        seeds.push_back(l);
+    }
+    for (const Index l : seeds) {
+      at(x.q, l) = options_.seed_overlap;
+      at(x.q_complement, l) = 1.0 - options_.seed_overlap;
+    }
+    for (const Index l : seeds) {
+      for (const Index b : {l - 1, l}) {
+        const Bond seed = bond(model_.load * at(x.q, b) * at(x.q, b + 1) * liquid_slope_);
+        at(x.Q, b) = seed.Q;
+        at(x.Q_complement, b) = seed.complement;
+      }
+    }
+    return !seeds.empty();
+  }
+
+  // s per N M at the point last evaluated.
+  double free_entropy(const Overlaps& x) const {
+    const Index L = model_.depth;
+    double s = 0.0;
+    for (Index b = 0; b < L; ++b) {
+      const double Q = at(x.Q, b), c = at(x.Q_complement, b);
+      s += (std::log(c) + Q / (model_.replicas == 1 ? 1.0 : c)) / (2.0 * model_.load) + wall_at(b).value;
+    }
+    for (Index l = 1; l < L; ++l) s += spin_at(l).value;
+    return s;
+  }
+
+  // Largest eigenvalue of the map's derivative, bracketed by the sign of the pivots of shift * I - J.
+  double spectral_radius(const Overlaps& x, Map map, bool all) {
+    const auto below = [&](double shift) {
+      fill_matrix(x, map, shift, all);
+      return matrix_.factorise();
+    };
+    double high = 1.0;
+    while (!below(high)) {
+      high *= 2.0;
+      if (!(high < 1e12)) return std::numeric_limits<double>::infinity();
+    }
+    double low = high > 1.0 ? 0.5 * high : 0.0;
+    while (high - low > 1e-14 * high) {
+      const double middle = 0.5 * (low + high);
+      if (middle <= low || middle >= high) break;
+      (below(middle) ? high : low) = middle;
+    }
+    return high;
+  }
+
+  DeepPerceptron model_;
+  SolverOptions options_;
+  StopToken stop_;
+  std::vector<FieldMoments> wall_, spin_;
+  std::vector<double> field_;
+  Overlaps image_;
+  detail::Pentadiagonal matrix_;
+  std::vector<double> step_;
+  double liquid_slope_ = 0.0;
+};
+
+struct TransitionLoad {
+  double load;
+  double error;  // half the last bracket
+  double jump;   // of the growth across it: zero up to rounding where the transition is continuous
+};
+
+// Loads at which layers first..last (counted from each end) leave the liquid as the load grows: the growth of
+// layer l reaches one on the branch where exactly the layers below l are solid.
+inline std::vector<TransitionLoad> transition_loads(const DeepPerceptron& model, Index first, Index last,
+                                                    const SolverOptions& options,
+                                                    const StopToken& stop = {}) {
+  constexpr double kMaxLoad = 1e9, kPrecision = 1e-13, kStep = 1.5;
+  constexpr int kMaxIter = 200;
+  std::vector<TransitionLoad> transitions;
+  Overlaps below(
+      model.depth);  // solution at the lower end of the bracket: the next start, approached upwards
+  double low = 0.0;
+  for (Index layer = first; layer <= last; ++layer) {
+    SolverOptions restricted = options;
+    restricted.solid_layers = layer - 1;
+    const auto growth = [&](double load, Overlaps& x) {
+      DeepPerceptron at_load = model;
+      at_load.load = load;
+      DeepPerceptronSolver solver(at_load, restricted, stop);
+      Solution s = solver.solve(below);
+      if (!s.converged) {
+        throw NumericalError("no solution with " + std::to_string(layer - 1) + " solid layers at load " +
+                             std::to_string(load));
+      }
+      x = s.overlaps;
+      return solver.liquid_growth(x, layer);
+    };
+    double growth_low = 0.0, high = std::max(1.0, kStep * low), growth_high = 0.0;
+    Overlaps x(model.depth);
+    while ((growth_high = growth(high, x)) < 1.0) {
+      low = high;
+      growth_low = growth_high;
+      below = x;
+      high *= kStep;
+      if (high > kMaxLoad) {
+        throw NumericalError("layer " + std::to_string(layer) + " stays liquid up to load " +
+                             std::to_string(low));
+      }
+    }
+    // Regula falsi on growth - 1 (Illinois), falling back to bisection where it stalls.
+    double f_low = growth_low - 1.0, f_high = growth_high - 1.0;
+    for (int iter = 0; iter < kMaxIter && high - low > kPrecision * high && growth_high > 1.0; ++iter) {
+      double middle = (f_high * low - f_low * high) / (f_high - f_low);
+      if (iter % 4 == 3 || !(middle > low && middle < high)) middle = 0.5 * (low + high);
+      const double value = growth(middle, x);
+      if (value < 1.0) {
+        low = middle;
+        growth_low = value;
+        below = x;
+        f_low = value - 1.0;
+        f_high *= 0.5;
+      } else {
+        high = middle;
+        growth_high = value;
+        f_high = value - 1.0;
+        f_low *= 0.5;
+      }
+    }
+    const bool exact = growth_high == 1.0;
+    transitions.push_back({exact ? high : 0.5 * (low + high), exact ? kPrecision * high : 0.5 * (high - low),
+                           exact ? 0.0 : growth_high - growth_low});
+    low = high;
+  }
+  return transitions;
+}
+
+}  // namespace deepglass::parisi

@@ -1,0 +1,7 @@
+"""Warnings that deepglass issues."""
+
+from __future__ import annotations
+
+
+class ConvergenceWarning(UserWarning):
+    """A returned result is not converged, or is a solution that is not stable; its variables say which."""

@@ -1,0 +1,642 @@
+"""Parisi equations of the deep perceptron network: how its layers order as training data are added.
+
+The network has ``depth`` layers of perceptrons of width N, trained on M = ``load`` N patterns without error.
+Two machines trained on the same data have the overlap q(l) of their neurons in layer l = 0..depth (1 at both
+ends, which are data) and Q(l) of their bonds in layer l = 1..depth.  A layer is *liquid* where the overlaps
+vanish and *solid* where they do not; solid layers grow from both ends as the load grows.
+
+References
+----------
+H. Yoshino, "From complex to simple: hierarchical free-energy landscape renormalized in deep neural networks",
+SciPost Phys. Core 2, 005 (2020).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from ._core import NumericalError
+from ._warnings import ConvergenceWarning
+from .io import provenance
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["DeepPerceptron", "coexistence_load", "scan", "solve", "transition_loads", "wetting_load"]
+
+Scenario = Literal["random", "teacher"]
+Branch = Literal["wetting", "thick", "crystal"]
+
+# Overlaps the iteration starts from: the name of a branch is its history.
+_START_DEFICIT: dict[str, float] = {"wetting": 1.0, "thick": 0.05, "crystal": 1e-6}
+_BRANCHES: dict[str, tuple[str, ...]] = {"random": ("wetting",), "teacher": ("wetting", "thick", "crystal")}
+# The replicon of a marginally stable solution is 1 up to the solver's tolerance.
+_MARGINAL = 1.0 + 1e-9
+
+
+def _number(name: str, value: Any, allowed: str, ok: Callable[[float], bool]) -> float:
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and ok(float(value)):
+        return float(value)
+    raise ValueError(f"{name} must be {allowed}, got {value!r}")
+
+
+def _integer(name: str, value: Any, low: int, high: int | None = None) -> int:
+    allowed = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        number = int(value)
+        if number >= low and (high is None or number <= high):
+            return number
+    raise ValueError(f"{name} must be {allowed}, got {value!r}")
+
+
+def _choice(name: str, value: Any, allowed: Sequence[str]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return str(value)
+
+
+def _load(value: Any, name: str = "load") -> float:
+    return _number(name, value, "a finite number > 0", lambda x: 0.0 < x < math.inf)
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepPerceptron:
+    """A deep network of perceptrons with spherical bonds and Ising neurons, and the data it has learnt.
+
+    Each perceptron has N bonds J with sum J^2 = N; every gap ``r = S_out sum_k J_k S_k / sqrt(N)`` must be
+    positive for every pattern, hidden layers included.
+
+    Parameters
+    ----------
+    depth : int >= 2
+        Number L of weight layers.  Layers 0 and L of neurons are the data.
+    load : float > 0
+        Patterns per unit of width, alpha = M/N.
+    scenario : "random" or "teacher"
+        Random input and output; or input and output of a random teacher network of the same architecture,
+        learnt with Bayes-optimal knowledge of its ensemble (Nishimori line: teacher-student overlaps equal
+        student-student overlaps).
+    wall_width : float >= 0
+        Standard deviation of a Gaussian smearing of the constraint r > 0.
+    wall_shift : float in [-5, 5]
+        The constraint is r > wall_shift.
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> dg.parisi.DeepPerceptron(depth=20, load=50.0).scenario
+    'random'
+    """
+
+    depth: int = 20
+    load: float = 50.0
+    scenario: Scenario = "random"
+    wall_width: float = 0.0
+    wall_shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _integer("depth", self.depth, 2)
+        _load(self.load)
+        _choice("scenario", self.scenario, tuple(_BRANCHES))
+        _number("wall_width", self.wall_width, "a finite number >= 0", lambda x: 0.0 <= x < math.inf)
+        _number("wall_shift", self.wall_shift, "a number from -5 to 5", lambda x: abs(x) <= 5.0)
+
+    @property
+    def replicas(self) -> int:
+        """Replicas kept in the replica limit: 0 for random data, 1 (the teacher) on the Nishimori line."""
+        return 1 if self.scenario == "teacher" else 0
+
+
+def _check_steps(steps: int, scenario: str) -> int:
+    if scenario == "teacher" and steps != 0:
+        raise ValueError(
+            "steps must be 0 with scenario='teacher' (no replica symmetry breaking on the Nishimori line), "
+            f"got {steps!r}"
+        )
+    return _integer("steps", steps, 0, 0)
+
+
+def _start(
+    model: DeepPerceptron, branch: str, start: xr.Dataset | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Complements 1 - q (depth + 1,) and 1 - Q (depth,) of the overlaps to start from."""
+    if start is None:
+        deficit = _START_DEFICIT[branch]
+        neuron = np.full(model.depth + 1, deficit)
+        neuron[[0, -1]] = 0.0
+        return neuron, np.full(model.depth, deficit)
+    fields = []
+    for name, dims, size in (
+        ("neuron_deficit", ("layer", "step"), model.depth + 1),
+        ("bond_deficit", ("bond_layer", "step"), model.depth),
+    ):
+        if name not in start or start[name].dims != dims or start[name].shape != (size, 1):
+            raise ValueError(
+                f"start must be a solution with {name} of dims {dims} and shape ({size}, 1); "
+                "select one load of a scan first"
+            )
+        fields.append(np.ascontiguousarray(start[name].values[:, 0], dtype=np.float64))
+    return fields[0], fields[1]
+
+
+def _warn_once(converged: npt.NDArray[np.bool_], stable: npt.NDArray[np.bool_], replicon: Any) -> None:
+    n = converged.size
+    where = "" if n == 1 else f" at {{}} of {n} loads"
+    parts = []
+    if not converged.all():
+        parts.append("not converged" + where.format((~converged).sum()) + " (see residual)")
+    if not stable.all():
+        worst = float(np.nanmax(replicon))
+        parts.append(
+            "replica-symmetric solution unstable against replica symmetry breaking"
+            + where.format((~stable).sum())
+            + f" (largest replicon eigenvalue {worst:.4g} > 1)"
+        )
+    if parts:
+        warnings.warn("; ".join(parts), ConvergenceWarning, stacklevel=3)
+
+
+def _solve_loads(
+    model: DeepPerceptron,
+    loads: npt.NDArray[np.float64],
+    branch: str,
+    start: xr.Dataset | None,
+    atol: float,
+    max_iter: int,
+    threads: int,
+) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.str_], npt.NDArray[np.bool_]]:
+    """Arrays with the loads in front, the branch each solution belongs to, and whether that is the one asked for."""
+    raw = _core.deep_perceptron_solve(
+        model.depth,
+        loads,
+        model.replicas,
+        float(model.wall_width),
+        float(model.wall_shift),
+        *_start(model, branch, start),
+        atol=_number("atol", atol, "a number > 0", lambda x: x > 0.0),
+        max_iter=_integer("max_iter", max_iter, 1),
+        threads=_integer("threads", threads, 0),
+    )
+    inner = raw["neuron_overlap"][:, 1:-1]
+    names = np.where((inner > 0.0).any(axis=1), branch, "liquid")
+    names = np.where(raw["jammed"], "jammed", names)
+    if branch == "wetting" or start is not None:
+        exists = np.ones(loads.size, dtype=bool)
+    elif branch == "thick":
+        exists = (inner > 0.0).all(axis=1) & (inner.min(axis=1) < 0.5)
+    else:
+        exists = inner.min(axis=1) >= 0.5
+    return raw, names, exists
+
+
+def _dataset(
+    model: DeepPerceptron,
+    raw: dict[str, npt.NDArray[Any]],
+    names: npt.NDArray[np.str_],
+    loads: npt.NDArray[np.float64],
+    function: str,
+    parameters: dict[str, Any],
+) -> xr.Dataset:
+    import xarray as xr
+
+    stable = ~(raw["replicon"] > _MARGINAL)
+    _warn_once(raw["converged"], stable, raw["replicon"])
+    overlap_dims = {"neuron": ("load", "layer", "step"), "bond": ("load", "bond_layer", "step")}
+    variables: dict[str, Any] = {
+        f"{kind}_{what}": (dims, raw[f"{kind}_{what}"][..., np.newaxis])
+        for kind, dims in overlap_dims.items()
+        for what in ("overlap", "deficit")
+    }
+    variables["breakpoint"] = ("step", np.zeros(1))
+    for name in ("free_entropy", "replicon", "residual", "iterations", "converged"):
+        variables[name] = ("load", raw[name])
+    variables["stable"] = ("load", stable)
+    variables["branch"] = ("load", names)
+    dataset = xr.Dataset(
+        variables,
+        coords={
+            "load": ("load", loads),
+            "layer": np.arange(model.depth + 1),
+            "bond_layer": np.arange(1, model.depth + 1),
+            "step": np.arange(1),
+            "x_left": ("step", np.zeros(1)),
+            "x_right": ("step", np.ones(1)),
+        },
+        attrs=provenance(function, parameters),
+    )
+    for name, text in _DESCRIPTIONS.items():
+        dataset[name].attrs["long_name"] = text
+    return dataset
+
+
+_DESCRIPTIONS = {
+    "neuron_overlap": "neuron overlap q(l)",
+    "bond_overlap": "bond overlap Q(l)",
+    "neuron_deficit": "1 - q(l), without cancellation",
+    "bond_deficit": "1 - Q(l), without cancellation",
+    "breakpoint": "breakpoint m_i, the left end of the step in x",
+    "free_entropy": "replica free entropy per N M",
+    "replicon": "largest eigenvalue of the replicon map; > 1 is unstable",
+    "residual": "largest change of an overlap in one more iteration",
+    "load": "load alpha = M/N",
+}
+
+
+def solve(
+    model: DeepPerceptron,
+    steps: int = 0,
+    branch: Branch = "wetting",
+    *,
+    start: xr.Dataset | None = None,
+    atol: float = 1e-13,
+    max_iter: int = 20000,
+) -> xr.Dataset:
+    """Overlaps of the deep perceptron network, layer by layer.
+
+    Solves the saddle-point equations of the replica free entropy per N M: for a level of overlaps q(l), Q(l)
+
+        lambda(l) = q(l-1) Q(l) q(l),      g(l) = E f'^2,   f(h) = ln Phi(h / sqrt(1 - lambda)),  h ~ N(0, lambda)
+        Q(l) / (1 - Q(l))^2 = load q(l-1) q(l) g(l)
+        q(l) = E tanh^2 h,   h ~ N(0, epsilon),   epsilon(l) = q(l-1) Q(l) g(l) + Q(l+1) q(l+1) g(l+1)
+
+    for random data, and with every average weighted by exp(f) (one planted replica) for a teacher.
+
+    Parameters
+    ----------
+    model : DeepPerceptron
+        The network and its load.
+    steps : int
+        Steps of replica symmetry breaking; 0, replica symmetric, is what is available.
+    branch : "wetting", "thick" or "crystal"
+        "wetting": layers order one after the other from the liquid.  With a teacher also "thick", reached
+        from large overlaps, all layers solid, and "crystal", all overlaps close to 1 (the teacher itself).
+    start : Dataset, optional
+        A solution for the same depth to start from instead, for example at a neighbouring load.
+    atol : float
+        Converged when no overlap changes by more in one iteration.
+    max_iter : int
+        Limit of iterations.
+
+    Returns
+    -------
+    Dataset
+        ``neuron_overlap`` (layer, step), layer = 0..depth; ``bond_overlap`` (bond_layer, step), bond_layer =
+        1..depth; ``neuron_deficit`` and ``bond_deficit``, one minus these to full relative accuracy;
+        ``free_entropy`` per N M (ln of the volume of solutions; with a teacher the posterior entropy);
+        ``replicon``, the largest eigenvalue of the replicon map (> 1: unstable against replica symmetry
+        breaking); ``residual``, ``iterations``, ``converged``, ``stable``; ``branch``, which is "liquid" where no
+        layer is solid; ``breakpoint``, with coordinates x_left, x_right on step.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or the branch is not one of the scenario.
+    NumericalError
+        If the branch does not exist at this load, or the overlaps run away to 1 (random data at depth 2, load
+        above 2/(1 - sqrt(2/pi))^2 = 48.96).
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the solution is not converged or not stable.
+
+    Notes
+    -----
+    Plain iteration with Newton's method on five diagonals; about a hundred sweeps of 1.5 microseconds a layer.
+    The averages are exact to rounding.  Equations: Yoshino (2020); those of the teacher follow from n + 1 -> 1
+    replicas.
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> model = dg.parisi.DeepPerceptron(depth=20, load=250.0, scenario="teacher")
+    >>> solution = dg.parisi.solve(model)
+    >>> solution.neuron_overlap.values[1:6, 0].round(4).tolist()
+    [0.7165, 0.4779, 0.3151, 0.1843, 0.0757]
+    >>> round(float(solution.free_entropy), 9)
+    -0.423270297
+    """
+    if not isinstance(model, DeepPerceptron):
+        raise ValueError(f"model must be a DeepPerceptron, got {model!r}")
+    _check_steps(steps, model.scenario)
+    _choice("branch", branch, _BRANCHES[model.scenario])
+    loads = np.array([float(model.load)])
+    raw, names, exists = _solve_loads(model, loads, branch, start, atol, max_iter, 1)
+    if not exists[0]:
+        raise NumericalError(
+            f"the {branch} branch does not exist at load {model.load:g} and depth {model.depth}: from large overlaps "
+            "the iteration ends elsewhere; try a larger load, or branch='wetting'"
+        )
+    if raw["jammed"][0]:
+        raise NumericalError(
+            f"no replica-symmetric solution at load {model.load:g} and depth {model.depth}: the overlaps run away to 1 "
+            "(jamming; at depth 2 from load 48.96 on)"
+        )
+    parameters = dataclasses.asdict(model) | {
+        "steps": steps,
+        "branch": branch,
+        "atol": atol,
+        "max_iter": max_iter,
+    }
+    return _dataset(model, raw, names, loads, "deepglass.parisi.solve", parameters).isel(load=0)
+
+
+def scan(
+    model: DeepPerceptron,
+    loads: npt.ArrayLike,
+    steps: int = 0,
+    branch: Branch = "wetting",
+    *,
+    atol: float = 1e-13,
+    max_iter: int = 20000,
+    threads: int = 0,
+) -> xr.Dataset:
+    """Solve at many loads, in parallel; each load from the start of its branch.
+
+    Parameters
+    ----------
+    model : DeepPerceptron
+        Its own load is not used.
+    loads : array, shape (n_loads,)
+        Loads alpha, each > 0.
+    steps : int
+        As in `solve`.
+    branch : "wetting", "thick" or "crystal"
+        As in `solve`.
+    atol : float
+        As in `solve`.
+    max_iter : int
+        As in `solve`.
+    threads : int
+        0 for the OpenMP default.  The result does not depend on it.
+
+    Returns
+    -------
+    Dataset
+        The variables of `solve` with a leading dimension ``load``.  Where the branch does not exist ``branch`` is
+        "" (or "jammed", where the overlaps of random data run away to 1) and the numbers are NaN.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Once, if any solution is not converged or not stable.
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> model = dg.parisi.DeepPerceptron(depth=20, scenario="teacher")
+    >>> curve = dg.parisi.scan(model, [2.0, 25.0, 250.0])
+    >>> curve.branch.values.tolist()
+    ['liquid', 'wetting', 'wetting']
+    """
+    if not isinstance(model, DeepPerceptron):
+        raise ValueError(f"model must be a DeepPerceptron, got {model!r}")
+    _check_steps(steps, model.scenario)
+    _choice("branch", branch, _BRANCHES[model.scenario])
+    array = np.asarray(loads, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"loads must have shape (n_loads,) with n_loads >= 1, got {array.shape}")
+    for load in array:
+        _load(float(load), "loads")
+    raw, names, exists = _solve_loads(model, array, branch, None, atol, max_iter, threads)
+    names = np.where(exists, names, "")
+    exists &= ~raw["jammed"]
+    if not exists.all():
+        for name in (
+            "neuron_overlap",
+            "neuron_deficit",
+            "bond_overlap",
+            "bond_deficit",
+            "free_entropy",
+            "replicon",
+        ):
+            raw[name][~exists] = np.nan
+        raw["converged"] |= ~exists
+    parameters = dataclasses.asdict(model) | {
+        "steps": steps,
+        "branch": branch,
+        "atol": atol,
+        "max_iter": max_iter,
+    }
+    del parameters["load"]
+    return _dataset(model, raw, names, array, "deepglass.parisi.scan", parameters)
+
+
+def transition_loads(
+    depth: int = 20,
+    scenario: Scenario = "random",
+    steps: int = 0,
+    n_layers: int = 6,
+    *,
+    wall_width: float = 0.0,
+    wall_shift: float = 0.0,
+    atol: float = 1e-13,
+    max_iter: int = 20000,
+) -> xr.Dataset:
+    """Loads at which the layers, counted from either end, leave the liquid on the wetting branch.
+
+    A liquid layer l orders when ``load g(0)^2 [q(l-1)^2 + q(l+1)^2]`` reaches one, where g(0) is the wall's
+    response at zero overlap (2/pi for the hard wall).  The root is bracketed on the branch where exactly the
+    layers below l are solid.
+
+    Parameters
+    ----------
+    depth : int >= 2
+        Number of weight layers.
+    scenario : "random" or "teacher"
+        As in `DeepPerceptron`.
+    steps : int
+        Steps of replica symmetry breaking; 0 is what is available.
+    n_layers : int
+        Layers 1..n_layers, at most depth // 2.
+    wall_width : float
+        As in `DeepPerceptron`.
+    wall_shift : float
+        As in `DeepPerceptron`.
+    atol : float
+        As in `solve`.
+    max_iter : int
+        As in `solve`.
+
+    Returns
+    -------
+    Dataset
+        ``load`` (layer), ``load_error`` (half of the last bracket), and ``jump``, the change of the left-hand
+        side across that bracket: zero up to rounding where the transition is continuous, of order one where the
+        front moves on by a jump.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    NumericalError
+        If a layer stays liquid at every load, or the iteration does not converge.
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> dg.parisi.transition_loads(20, "random", n_layers=2)["load"].values.round(4).tolist()
+    [2.4674, 21.0117]
+    """
+    import xarray as xr
+
+    model = DeepPerceptron(depth, 1.0, scenario, wall_width, wall_shift)
+    _check_steps(steps, scenario)
+    _integer("n_layers", n_layers, 1, depth // 2)
+    raw = _transition_loads(model, 1, n_layers, atol, max_iter)
+    parameters = dataclasses.asdict(model) | {
+        "steps": steps,
+        "n_layers": n_layers,
+        "atol": atol,
+        "max_iter": max_iter,
+    }
+    del parameters["load"]
+    dataset = xr.Dataset(
+        {name: ("layer", values) for name, values in raw.items()},
+        coords={"layer": np.arange(1, n_layers + 1)},
+        attrs=provenance("deepglass.parisi.transition_loads", parameters),
+    )
+    dataset["load"].attrs["long_name"] = "transition load alpha_g(l)"
+    return dataset
+
+
+def wetting_load(
+    depth: int = 20,
+    scenario: Scenario = "random",
+    steps: int = 0,
+    *,
+    wall_width: float = 0.0,
+    wall_shift: float = 0.0,
+    atol: float = 1e-13,
+    max_iter: int = 20000,
+) -> float:
+    """Load above which no liquid layer remains on the wetting branch: the transition load of the central layer.
+
+    Parameters
+    ----------
+    depth : int >= 2
+        Number of weight layers.
+    scenario : "random" or "teacher"
+        As in `DeepPerceptron`.
+    steps : int
+        Steps of replica symmetry breaking; 0 is what is available.
+    wall_width : float
+        As in `DeepPerceptron`.
+    wall_shift : float
+        As in `DeepPerceptron`.
+    atol : float
+        As in `solve`.
+    max_iter : int
+        As in `solve`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    NumericalError
+        If the centre stays liquid at every load, or the iteration does not converge.
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> round(dg.parisi.wetting_load(2), 6)  # pi^2 / 8
+    1.233701
+    """
+    model = DeepPerceptron(depth, 1.0, scenario, wall_width, wall_shift)
+    _check_steps(steps, scenario)
+    return float(_transition_loads(model, depth // 2, depth // 2, atol, max_iter)["load"][0])
+
+
+def _transition_loads(
+    model: DeepPerceptron, first: int, last: int, atol: float, max_iter: int
+) -> dict[str, npt.NDArray[np.float64]]:
+    return _core.deep_perceptron_transition_loads(
+        model.depth,
+        model.replicas,
+        float(model.wall_width),
+        float(model.wall_shift),
+        first,
+        last,
+        atol=_number("atol", atol, "a number > 0", lambda x: x > 0.0),
+        max_iter=_integer("max_iter", max_iter, 1),
+    )
+
+
+def coexistence_load(
+    depth: int = 20, branches: tuple[Branch, Branch] = ("wetting", "crystal"), *, rtol: float = 1e-10
+) -> float:
+    """Load at which two branches of the teacher-student network have equal posterior entropy.
+
+    Parameters
+    ----------
+    depth : int >= 2
+        Number of weight layers.
+    branches : pair of "wetting", "thick", "crystal"
+        The two branches to compare.
+    rtol : float
+        Relative accuracy of the load.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    NumericalError
+        If the two branches nowhere exist apart with entropies that cross (loads 1 to 10^5 are searched).
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> round(dg.parisi.coexistence_load(20, ("wetting", "crystal")), 1)
+    277.1
+    """
+    import scipy.optimize
+
+    if len(branches) != 2 or branches[0] == branches[1]:
+        raise ValueError(f"branches must be two different names, got {branches!r}")
+    for name in branches:
+        _choice("branches", name, _BRANCHES["teacher"])
+    _number("rtol", rtol, "a number from 1e-14 to 1", lambda x: 1e-14 <= x <= 1.0)
+    model = DeepPerceptron(depth=depth, scenario="teacher")
+
+    def advantage(loads: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Entropy of the second branch minus that of the first; NaN where they are not two."""
+        first, second = (scan(model, loads, branch=name) for name in branches)
+        distance = np.abs(first.neuron_overlap - second.neuron_overlap).max(("layer", "step")).values
+        difference = (second.free_entropy - first.free_entropy).values
+        return np.where(distance > 1e-6, difference, np.nan)
+
+    grid = np.geomspace(1.0, 1e5, 256)
+    values = advantage(grid)
+    crossing = np.flatnonzero(values[:-1] * values[1:] <= 0.0)
+    if crossing.size == 0:
+        raise NumericalError(
+            f"the {branches[0]} and {branches[1]} branches have no load of equal entropy at depth {depth}"
+        )
+    i = int(crossing[0])
+    root = scipy.optimize.brentq(
+        lambda load: float(advantage(np.array([load]))[0]), grid[i], grid[i + 1], xtol=1e-300, rtol=rtol
+    )
+    return float(root)

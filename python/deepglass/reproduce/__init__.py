@@ -1,0 +1,69 @@
+"""Figures and tables of the talks, computed again: ``deepglass reproduce``.
+
+Each name stands for a module of this package with a function ``run(output, *, quick)`` that writes its pictures
+(PNG and PDF), its numbers (netCDF) and a table "talk / computed / difference / why" (text) into a folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+__all__ = ["names", "run"]
+
+_NAMES = ("wetting",)
+
+
+def names() -> list[str]:
+    """What can be reproduced.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> import deepglass.reproduce
+    >>> deepglass.reproduce.names()
+    ['wetting']
+    """
+    return list(_NAMES)
+
+
+def run(name: str, *, output: Path, quick: bool = False) -> list[Path]:
+    """Reproduce one item.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+    output : Path
+        Folder for the results; a folder of the item's name is made in it.
+    quick : bool
+        Coarser, within two minutes on two cores.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> import deepglass.reproduce
+    >>> deepglass.reproduce.run("drying", output=Path("."))
+    Traceback (most recent call last):
+        ...
+    ValueError: name must be one of 'wetting', got 'drying'
+    """
+    if name not in _NAMES:
+        raise ValueError(f"name must be one of {', '.join(map(repr, _NAMES))}, got {name!r}")
+    folder = Path(output) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    module = importlib.import_module(f"{__name__}.{name}")
+    written: list[Path] = module.run(folder, quick=quick)
+    return written
