@@ -162,7 +162,7 @@ def test_log_sum_exp_special() -> None:
     assert math.isnan(_core.log_sum_exp([nan, -inf]))
     assert math.isnan(_core.log_sum_exp([nan, inf]))
     assert _core.log_sum_exp([inf, nan, 1.0], [0.0, 0.0, 1.0]) == 1.0
-    assert _core.log_sum_exp([1.0], [0.0]) == -inf
+    assert _core.log_sum_exp([710.0], [0.0]) == reference.log_sum_exp([710.0], [0.0]) == -inf
     assert math.isnan(_core.log_sum_exp([1.0], [-1.0]))
     assert _core.log_sum_exp([1e300, 1e300]) == 1e300
     np.testing.assert_allclose(_core.log_sum_exp([-2000.0, -2000.0]), math.log(2) - 2000, rtol=1e-15)

@@ -106,7 +106,7 @@ def log_sum_exp(x: ArrayLike, weights: ArrayLike | None = None) -> float:
     x : array, shape (n,)
         May hold infinities.
     weights : array, shape (n,), optional
-        1 if not given.
+        1 if not given; a term of weight 0 is left out.
 
     Returns
     -------
@@ -114,4 +114,6 @@ def log_sum_exp(x: ArrayLike, weights: ArrayLike | None = None) -> float:
         -inf for an empty sum.
     """
     x = np.asarray(x, dtype=float)
-    return float(logsumexp(x, b=weights)) if x.size else -math.inf
+    weights = np.ones_like(x) if weights is None else np.asarray(weights, dtype=float)
+    kept = weights != 0
+    return float(logsumexp(x[kept], b=weights[kept])) if np.any(kept) else -math.inf

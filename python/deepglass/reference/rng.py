@@ -1,7 +1,8 @@
 """Philox4x32-10 and what is made of it, in NumPy unsigned integers.
 
-Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC11). Key = seed, counter =
-(position, stream), 64 bits each, low words first. One block gives 4 words, 2 uniforms, 2 normals or 128 signs.
+Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC11). The key is the seed, the
+counter is (position, stream), 64 bits each, low words first. One block gives 4 words, 2 uniforms, 2 normals,
+or 128 signs.
 """
 
 from __future__ import annotations
