@@ -8,10 +8,10 @@ import time
 import warnings
 
 import numpy as np
-from parisi_numpy import numba_sweep, solve
 
 import deepglass as dg
 from deepglass import _core
+from parisi_numpy import numba_sweep, solve
 
 # Two thirds of the time goes into the wall's three functions and one exponential at each node.
 CASES = [

@@ -1,7 +1,47 @@
+#include "deepglass/vmath.hpp"
+
 #include "bindings.hpp"
 
 namespace deepglass::bindings {
 
-void bind_vmath(py::module_&) {}
+namespace {
+
+using ArrayFunction = void (*)(Span<const double>, Span<double>);
+
+void bind(py::module_& m, const char* name, ArrayFunction f, const char* doc) {
+  m.def(
+      name,
+      [f](const Array& x) {
+        Array y(std::vector<py::ssize_t>(x.shape(), x.shape() + x.ndim()));
+        const Span<const double> in = view(x);
+        const Span<double> out = mutable_view(y);
+        {
+          py::gil_scoped_release release;
+          f(in, out);
+        }
+        return y;
+      },
+      py::arg("x"), doc);
+}
+
+}  // namespace
+
+void bind_vmath(py::module_& m) {
+  bind(m, "vmath_exp", vmath::exp, "e^x.");
+  bind(m, "vmath_expm1", vmath::expm1, "e^x - 1.");
+  bind(m, "vmath_log", vmath::log, "ln x.");
+  bind(m, "vmath_log1p", vmath::log1p, "ln(1 + x).");
+  bind(m, "vmath_tanh", vmath::tanh, "tanh x.");
+  bind(m, "vmath_log_2cosh", vmath::log_2cosh, "ln(2 cosh x).");
+  bind(m, "vmath_erf", vmath::erf, "erf x = (2 / sqrt(pi)) int_0^x exp(-t^2) dt.");
+  bind(m, "vmath_erfc", vmath::erfc, "erfc x = 1 - erf x.");
+  bind(m, "vmath_normal_cdf", vmath::normal_cdf,
+       "Phi(x), the distribution function of the standard normal law.");
+  bind(m, "vmath_log_normal_cdf", vmath::log_normal_cdf, "ln Phi(x).");
+  bind(m, "vmath_log_normal_sf", vmath::log_normal_sf, "ln Phi(-x).");
+  bind(m, "vmath_inverse_mills_ratio", vmath::inverse_mills_ratio,
+       "R(x) = phi(x) / Phi(x) = (d/dx) ln Phi(x).");
+  bind(m, "vmath_inverse_mills_ratio_slope", vmath::inverse_mills_ratio_slope, "(d/dx) R(x) = -R (R + x).");
+}
 
 }  // namespace deepglass::bindings

@@ -10,7 +10,7 @@ try:
     import matplotlib as mpl
     import matplotlib.ticker
     from cycler import cycler
-    from matplotlib import pyplot as plt
+    from matplotlib import pyplot as pyplot
     from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure as Figure
 except ImportError as error:  # pragma: no cover
@@ -102,7 +102,7 @@ def edwards_anderson(
     if kind not in dims:
         raise ValueError(f"kind must be 'neuron' or 'bond', got {kind!r}")
     if ax is None:
-        ax = plt.subplots()[1]
+        ax = pyplot.subplots()[1]
     datasets = list(solution) if isinstance(solution, Sequence) else [solution]
     lines = [
         one

@@ -38,7 +38,8 @@ constexpr double kLn2Hi = 0x1.62e42fefp-1;  // 33 bits, so that k * kLn2Hi is ex
 constexpr double kLn2Lo = 7.440617110012397e-11;
 constexpr double kSqrt2 = 1.4142135623730951;
 constexpr double kSqrtHalfPi = 1.2533141373155003;
-constexpr double kSqrt2Pi = 2.5066282746310007;
+constexpr double kSqrt2OverPi = 0.7978845608028654;
+constexpr double kTwoOverPi = 0.6366197723675814;
 constexpr double kInvSqrt2Pi = 0.3989422804014327;
 
 // Bounds that let NaN through.
@@ -172,22 +173,24 @@ DEEPGLASS_INLINE double log_sum(double x, double rest) {
 
 // ---- Gaussian tail ----
 
-// H(a) - a, where H(a) = phi(a) / Phi(-a) is the hazard of the normal law, a >= 0: falls from sqrt(2/pi) as
-// 1/a. With t = (a - 4) / (a + 4):  (a + 4) (H(a) - a) = p(t) on -1 <= t <= 1.
-DEEPGLASS_INLINE double hazard_excess(double a) {
+// S(a) = 1 / (e^{a^2/2} erfc(a / sqrt 2)), a >= 0: the slow factor of the tail, S(0) = 1, as a sum of its
+// asymptote sqrt(pi/2) a and an excess that falls as 1/a.  With phi and Phi of the normal law, Phi(-a) =
+// e^{-a^2/2} / (2 S(a)) and phi(a) / Phi(-a) = a + sqrt(2/pi) excess(a): nothing cancels. With t = (a - 4) /
+// (a + 4):  (a + 4) excess(a) = p(t) on -1 <= t <= 1.
+DEEPGLASS_INLINE double excess(double a) {
   constexpr double p[] = {
-      1.8048571559157687,     -1.1822045015192792,     0.40195670380623527,     0.06751792792276659,
-      -0.13822449147915367,   0.03370366765351547,     0.031656527489777486,    -0.02080045431159896,
-      -0.004488589890605869,  0.007961411150203152,    -0.00037358596952200143, -0.00248579224219354,
-      0.0005948559918031812,  0.0006654957847153117,   -0.0002892918027857523,  -0.0001503312905080569,
-      0.00010488754870985674, 2.5598410718239395e-05,  -3.170859414881326e-05,  -1.4565187827615587e-06,
-      8.114172816411628e-06,  -1.1267471643798478e-06, -1.6905634592427578e-06, 5.605918542801535e-07,
-      2.5569143808187903e-07, -1.3529413081994808e-07, -2.071114283078507e-08,  1.4804154022563544e-08};
+      2.2620529893442787,     -1.4816736149521366,     0.5037780194690938,      0.08462117358785233,
+      -0.17323870929406918,   0.04224128314953408,     0.03967557344125489,     -0.02606950345131213,
+      -0.00562561316650777,   0.009978149147530868,    -0.000468220577104642,   -0.0031154785595703598,
+      0.0007455414241937603,  0.0008340752753075727,   -0.000362573506240871,   -0.0001884123316746312,
+      0.00013145704762643163, 3.208285004597807e-05,   -3.9740829321107205e-05, -1.8254755817006254e-06,
+      1.0169607503429823e-05, -1.4121681502974152e-06, -2.1188070834979447e-06, 7.025976962332272e-07,
+      3.2046169413854987e-07, -1.6956604685245367e-07, -2.5957568109783498e-08, 1.855425552747502e-08};
   const double w = 1.0 / (a + 4.0);
   return w * polynomial(madd(-8.0, w, 1.0), p);
 }
-DEEPGLASS_INLINE double hazard(double a) {
-  return a + hazard_excess(a);
+DEEPGLASS_INLINE double slow_factor(double a, double excess) {
+  return madd(kSqrtHalfPi, a, excess);
 }
 
 // Beyond this argument Phi(-a) and phi(a) are zero, in double precision.
@@ -196,7 +199,14 @@ constexpr double kTailEnd = 40.0;
 // erfc(a), a >= 0.
 DEEPGLASS_INLINE double erfc_positive(double a) {
   a = at_most(a, 28.0);
-  return gaussian_up(a, 1.0) / (kSqrtHalfPi * hazard(kSqrt2 * a)) * kDown;
+  const double b = kSqrt2 * a;
+  return gaussian_up(a, 1.0) / slow_factor(b, excess(b)) * kDown;
+}
+
+// 2^200 phi(a) / Phi(a), 0 <= a <= kTailEnd, given S(a).
+DEEPGLASS_INLINE double inverse_mills_up(double a, double slow) {
+  const double gaussian = gaussian_up(a, 0.5), twice = 2.0 * slow;
+  return kInvSqrt2Pi * gaussian * twice / madd(gaussian, -kDown, twice);
 }
 
 }  // namespace detail
@@ -236,7 +246,7 @@ DEEPGLASS_INLINE double log1p(double x) {
   return detail::abs(x) < detail::kTiny ? x : finite;
 }
 
-// tanh x = -e / (2 + e) with e = e^{-2x} - 1, for x >= 0
+// tanh x = e / (2 + e) with e = e^{2x} - 1, for x <= 0
 DEEPGLASS_INLINE double tanh(double x) {
   const auto [k, r] = detail::reduce(-2.0 * detail::at_most(detail::abs(x), 20.0));
   const double scale = detail::exp2_integer(k);
@@ -271,18 +281,18 @@ DEEPGLASS_INLINE double erf(double x) {
 // Phi(x) = int_{-inf}^x phi(z) dz,  phi(z) = e^{-z^2/2} / sqrt(2 pi)
 DEEPGLASS_INLINE double normal_cdf(double x) {
   const double a = detail::at_most(detail::abs(x), detail::kTailEnd);
-  const double tail = detail::gaussian_up(a, 0.5) / (detail::kSqrt2Pi * detail::hazard(a)) * detail::kDown;
+  const double tail =
+      detail::gaussian_up(a, 0.5) / (2.0 * detail::slow_factor(a, detail::excess(a))) * detail::kDown;
   return x < 0.0 ? tail : 1.0 - tail;
 }
 
-// ln Phi(x):  -x^2/2 - ln(sqrt(2 pi) H(-x)) for x < 0,  ln(1 - Phi(-x)) else; one logarithm serves both.
+// ln Phi(x):  -x^2/2 - ln 2S(-x) for x < 0,  ln(1 - Phi(-x)) else; one logarithm serves both.
 DEEPGLASS_INLINE double log_normal_cdf(double x) {
-  const double a = detail::abs(x), scaled_hazard = detail::kSqrt2Pi * detail::hazard(a);
-  const double tail =
-      detail::gaussian_up(detail::at_most(a, detail::kTailEnd), 0.5) / scaled_hazard * detail::kDown;
+  const double a = detail::abs(x), twice = 2.0 * detail::slow_factor(a, detail::excess(a));
+  const double tail = detail::gaussian_up(detail::at_most(a, detail::kTailEnd), 0.5) / twice * detail::kDown;
   const double body = 1.0 - tail, body_rest = (1.0 - body) - tail;
-  const double y = detail::log_sum(x < 0.0 ? scaled_hazard : body, x < 0.0 ? 0.0 : body_rest);
-  return x < 0.0 ? -0.5 * x * x - y : y;
+  const double y = detail::log_sum(x < 0.0 ? twice : body, x < 0.0 ? 0.0 : body_rest);
+  return x < 0.0 ? madd(-0.5 * x, x, -y) : y;
 }
 
 // ln Phi(-x)
@@ -290,30 +300,23 @@ DEEPGLASS_INLINE double log_normal_sf(double x) {
   return log_normal_cdf(-x);
 }
 
-namespace detail {
-
-// 2^200 phi(x) / Phi(x) for 0 <= x <= kTailEnd, given H(x):  Phi = 1 - phi / H.
-DEEPGLASS_INLINE double inverse_mills_up(double x, double hazard) {
-  const double density = kInvSqrt2Pi * gaussian_up(x, 0.5);
-  return density * hazard / (hazard - density * kDown);
-}
-
-}  // namespace detail
-
-// R(x) = phi(x) / Phi(x) = (d/dx) ln Phi(x);  R(-a) = H(a)
+// R(x) = phi(x) / Phi(x) = (d/dx) ln Phi(x)
 DEEPGLASS_INLINE double inverse_mills_ratio(double x) {
-  const double a = detail::abs(x), inside = detail::at_most(a, detail::kTailEnd);
-  const double right = detail::inverse_mills_up(inside, detail::hazard(inside)) * detail::kDown;
-  return x > 0.0 ? right : detail::hazard(a);
+  const double y = detail::at_most(x, detail::kTailEnd), a = detail::abs(y), excess = detail::excess(a);
+  const double right =
+      detail::inverse_mills_up(detail::at_most(a, detail::kTailEnd), detail::slow_factor(a, excess)) *
+      detail::kDown;
+  return x > 0.0 ? right : madd(detail::kSqrt2OverPi, excess, a);
 }
 
-// (d/dx) R(x) = -R (R + x), in (-1, 0);  for x < 0, R + x = H(-x) - (-x) is known without cancellation.
+// (d/dx) R(x) = -R (R + x), in [-1, 0);  for x < 0, R + x is the excess.
 DEEPGLASS_INLINE double inverse_mills_ratio_slope(double x) {
-  const double a = detail::at_most(detail::abs(x), x > 0.0 ? detail::kTailEnd : 1e9);
-  const double excess = detail::hazard_excess(a), hazard = a + excess;
-  const double right_up = detail::inverse_mills_up(detail::at_most(a, detail::kTailEnd), hazard);
+  // Before -1e9 the slope is -1 to the last bit.
+  const double y = detail::at_least(detail::at_most(x, detail::kTailEnd), -1e9), a = detail::abs(y);
+  const double excess = detail::excess(a), slow = detail::slow_factor(a, excess);
+  const double right_up = detail::inverse_mills_up(detail::at_most(a, detail::kTailEnd), slow);
   const double right = right_up * madd(right_up, detail::kDown, a) * detail::kDown;
-  return -(x > 0.0 ? right : detail::at_most(hazard * excess, 1.0));
+  return -(x > 0.0 ? right : detail::at_most(detail::kTwoOverPi * slow * excess, 1.0));
 }
 
 // The same over arrays: y[i] = f(x[i]).  x and y have the same size and either are one array or do not

@@ -18,7 +18,7 @@ import xarray as xr
 
 from .. import io, parisi, plot
 from .._warnings import ConvergenceWarning
-from ..plot import Axes, Figure
+from ..plot import Axes, Figure, pyplot
 
 __all__ = ["run"]
 
@@ -64,7 +64,7 @@ def run(output: Path, *, quick: bool) -> list[Path]:
                 path = output / f"{name}.{suffix}"
                 figure.savefig(path)
                 written.append(path)
-            plot.plt.close(figure)
+            pyplot.close(figure)
     table = output / "table.txt"
     table.write_text(_format(_table(data)), encoding="utf-8")
     return [*written, table]
@@ -107,7 +107,7 @@ def _compute(quick: bool) -> dict[str, xr.Dataset]:
 
 
 def _pair(solution: xr.Dataset, title: str, note: str) -> tuple[Figure, list[Axes]]:
-    figure, axes = plot.plt.subplots(1, 2, figsize=(7.2, 3.1), sharey=True)
+    figure, axes = pyplot.subplots(1, 2, figsize=(7.2, 3.1), sharey=True)
     for ax, kind in zip(axes, _KINDS, strict=True):
         plot.edwards_anderson(solution, kind, ax=ax, legend=False)
     axes[0].set_title("neurons", loc="left")
@@ -149,7 +149,7 @@ def _figure_4b(data: dict[str, xr.Dataset]) -> Figure:
 
 
 def _figure_loads(data: dict[str, xr.Dataset]) -> Figure:
-    figure, (left, right) = plot.plt.subplots(1, 2, figsize=(7.2, 3.3))
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(7.2, 3.3))
     law, wetting = data["transition_loads"], data["wetting_loads"]
     for scenario in law.scenario.values:
         colour = _COLOUR[scenario]
@@ -180,7 +180,7 @@ def _figure_loads(data: dict[str, xr.Dataset]) -> Figure:
 
 
 def _figure_shift(data: dict[str, xr.Dataset]) -> Figure:
-    figure, (left, right) = plot.plt.subplots(1, 2, figsize=(7.2, 3.1))
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(7.2, 3.1))
     plot.edwards_anderson(data["shifted_wall"], ax=left)
     left.set_title(rf"constraint $r>{_SHIFT}$, $L={_DEPTH}$", loc="left")
     shifted, hard = data["shifted_wall_transitions"], data["transition_loads"].sel(scenario="random")
