@@ -1,7 +1,7 @@
 """What a user would write instead: the deep perceptron network in vectorised NumPy, and in Numba.
 
-All layers at once, averages by Gauss-Hermite quadrature, plain iteration with the next layer seeded when it
-cannot stay liquid.
+All layers at once, averages by the trapezoid rule (80 Gauss-Hermite nodes miss q by 4e-3 where the field on a
+neuron is wide), plain iteration with the next layer seeded when it cannot stay liquid.
 """
 
 import math
@@ -9,8 +9,9 @@ import math
 import numpy as np
 from scipy.special import log_ndtr
 
-N_NODES = 80
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(N_NODES)
+N_NODES = 256
+NODES = np.linspace(-8.5, 8.5, N_NODES)
+WEIGHTS = np.exp(-(NODES**2) / 2)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 

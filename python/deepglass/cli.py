@@ -62,7 +62,10 @@ def _reproduce(wanted: Sequence[str], output: Path, quick: bool, parser: argpars
     for name in wanted or known:
         start = time.monotonic()
         print(f"{name} ...", flush=True)
-        reproduce.run(name, output=output, quick=quick)
+        written = reproduce.run(name, output=output, quick=quick)
+        for path in written:
+            if path.suffix == ".txt":
+                print(path.read_text("utf-8"))
         print(f"{name}: {time.monotonic() - start:.1f} s, in {output}", flush=True)
     return 0
 

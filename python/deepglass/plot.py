@@ -13,8 +13,9 @@ try:
     from matplotlib import pyplot as pyplot
     from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure as Figure
-except ImportError as error:  # pragma: no cover
-    raise ImportError("deepglass.plot needs the extra 'plot': pip install 'deepglass[plot]'") from error
+except ModuleNotFoundError as error:
+    message = "deepglass.plot needs the extra 'plot': pip install 'deepglass[plot]'"
+    raise ModuleNotFoundError(message, name=error.name) from error
 
 import numpy as np
 

@@ -1,0 +1,35 @@
+"""The figures and tables of the talks."""
+
+import re
+
+import numpy as np
+import pytest
+
+import deepglass as dg
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+reproduce = pytest.importorskip("deepglass.reproduce")
+
+
+def test_unknown_names_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="name must be one of 'wetting', got 'drying'"):
+        reproduce.run("drying", output=tmp_path)
+
+
+@pytest.mark.slow
+def test_wetting(tmp_path):
+    written = reproduce.run("wetting", output=tmp_path, quick=True)
+    assert all(path.stat().st_size > 0 for path in written)
+    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".txt"}
+    table = (tmp_path / "wetting" / "table.txt").read_text("utf-8")
+    assert re.search(r"alpha_g\(1\) +2\.03 +2\.4674 +\+0\.4374", table)
+    assert re.search(r"r > 0\.062 +8 +8 +\+0", table)
+    teacher = dg.load(tmp_path / "wetting" / "teacher.nc")
+    assert float(teacher.free_entropy.sel(load=714.0)) == pytest.approx(-0.381305450, abs=1e-7)
+    loads = dg.load(tmp_path / "wetting" / "wetting_loads.nc")
+    # alpha_g(l) bends over: the load without liquid stays below its limit at infinite depth
+    growth = np.diff(np.log(loads.wetting_load), axis=1)
+    assert (np.diff(growth, axis=1) < 0).all()
+    assert (loads.wetting_load < loads.wetting_load_limit).all()
+    np.testing.assert_allclose(loads.wetting_load_limit, [41932.05, 1046.6316], rtol=1e-6)
