@@ -446,7 +446,7 @@ def transition_loads(
     wall_width: float = 0.0,
     wall_shift: float = 0.0,
     atol: float = 1e-13,
-    max_iter: int = 20000,
+    max_iter: int = 200_000,
 ) -> xr.Dataset:
     """Loads at which the layers, counted from either end, leave the liquid on the wetting branch.
 
@@ -523,7 +523,7 @@ def wetting_load(
     wall_width: float = 0.0,
     wall_shift: float = 0.0,
     atol: float = 1e-13,
-    max_iter: int = 20000,
+    max_iter: int = 200_000,
 ) -> float:
     """Load above which no liquid layer remains on the wetting branch: the transition load of the central layer.
 

@@ -68,7 +68,7 @@ struct SolverOptions {
   double tolerance = 1e-13;
   Index max_iter = 20000;
   Index solid_layers = -1;  // at most this many layers from each end may order; -1: all
-  double seed_overlap = 0.02;
+  double seed_overlap = 1e-4;
 };
 
 namespace detail {
@@ -127,7 +127,9 @@ class DeepPerceptronSolver {
         field_(spin_.size()),
         image_(model.depth),
         matrix_(2 * model.depth - 1),
-        step_(static_cast<std::size_t>(2 * model.depth - 1)) {
+        step_(static_cast<std::size_t>(2 * model.depth - 1)),
+        residual_(step_.size()),
+        trial_residual_(step_.size()) {
     liquid_slope_ = wall(0.0, 1.0).slope;
   }
 
@@ -262,60 +264,80 @@ class DeepPerceptronSolver {
     }
   }
 
-  // Newton's method from x with the solid layers fixed; true if it ends on a stable solution.  Where the map
-  // still expands (spectral radius rho > 1, close to a point of marginal stability) the step is that of the
-  // implicit flow dx/dt = T(x) - x over a time 1/(2 (rho - 1)), which follows the slow mode upwards; plain
-  // Newton would turn it round.  No overlap moves more than three quarters of its way to 0 or 1 in one step.
+  // Follows x towards the solution it leads to, with the solid layers fixed; true if it ends on a stable one.
+  // The step is that of Newton; where the map still expands (spectral radius rho > 1, close to a point of
+  // marginal stability) it is that of the implicit flow dx/dt = T(x) - x, which follows the slow mode upwards
+  // where Newton would turn round.  Solutions with the front on neighbouring layers can lie close together
+  // and the first one is looked for, so a step must land where the linear prediction says, or it is halved.
   bool newton(Overlaps& x, Index& iterations) {
-    constexpr Index kMaxSteps = 60;
-    constexpr double kMaxRadius = 1.25;
-    Overlaps y = x;
-    double last = std::numeric_limits<double>::infinity();
+    constexpr Index kMaxSteps = 400;
+    constexpr double kMaxExcess = 0.25, kTrust = 0.2, kSmall = 1e-3, kAgreement = 0.25, kShortest = 1e-9;
+    constexpr double kSettled = 1e-7, kRounding = 1e-15;
+    Overlaps trial = x;
+    double last_fraction = 1.0, excess = 0.0;
+    evaluate(x);
+    ++iterations;
     for (Index step = 0; step < kMaxSteps; ++step) {
       TimedStop(stop_).check();
-      evaluate(y);
-      ++iterations;
-      fill_matrix(y, Map::longitudinal, 1.0, false);
-      const bool stable = matrix_.factorise();
-      if (!stable) {
-        const double radius = spectral_radius(y, Map::longitudinal, false);
-        if (!(radius < kMaxRadius)) return false;
-        fill_matrix(y, Map::longitudinal, std::max(2.0 * radius - 1.0, 1.0 + 1e-12), false);
-        if (!matrix_.factorise()) return false;
+      const double r = residual(x);
+      difference(x, residual_);
+      fill_matrix(x, Map::longitudinal, 1.0, false);
+      // The smallest of the shifts 1, 1 + excess, 1 + 4 excess, ... that is above rho.
+      double shift = 1.0;
+      excess = std::max(excess / 16.0, 1e-12);
+      while (!matrix_.factorise()) {
+        shift = 1.0 + excess;
+        if (excess > kMaxExcess) return false;
+        fill_matrix(x, Map::longitudinal, shift, false);
+        excess *= 4.0;
       }
-      const double r = residual(y);
-      // Rounding may stop the descent just above the tolerance: that is converged too.
-      if (stable && (r <= options_.tolerance || (r <= 100.0 * options_.tolerance && r >= 0.5 * last))) {
-        x = y;
+      step_ = residual_;
+      matrix_.solve(step_);
+      if (shift == 1.0 && r <= options_.tolerance && (largest(step_) <= kSettled || r <= kRounding)) {
         return true;
       }
-      last = r;
-      for_each_unknown(image_, [&](Index i, double&, double& complement) { at(step_, i) = -complement; });
-      for_each_unknown(y, [&](Index i, double&, double& complement) { at(step_, i) += complement; });
-      matrix_.solve(step_);
-      // No overlap more than doubles: beyond a bottleneck the flow is not what it was before it.
-      double scale = 1.0;
-      for_each_unknown(y, [&](Index i, double& value, double&) {
-        if (at(step_, i) > value && value > 0.0) scale = std::min(scale, value / at(step_, i));
+      double fraction = std::min(1.0, 4.0 * last_fraction);
+      for_each_unknown(x, [&](Index i, double& value, double&) {
+        const double size = std::abs(at(step_, i));
+        if (value > kSmall && size > kTrust * value) fraction = std::min(fraction, kTrust * value / size);
       });
-      for_each_unknown(y, [&](Index i, double& value, double& complement) {
-        if (value == 0.0) return;
-        const double dx = std::clamp(scale * at(step_, i), -0.75 * value, 0.75 * complement);
-        value += dx;
-        complement -= dx;
-      });
+      const double norm = largest(residual_);
+      for (;; fraction *= 0.5) {
+        if (fraction < kShortest) return false;
+        trial = x;
+        for_each_unknown(trial, [&](Index i, double& value, double& complement) {
+          if (value == 0.0) return;
+          const double dx = std::clamp(fraction * at(step_, i), -0.75 * value, 0.75 * complement);
+          value += dx;
+          complement -= dx;
+        });
+        evaluate(trial);
+        ++iterations;
+        difference(trial, trial_residual_);
+        // r - (I - J) d with (shift I - J) d = fraction r
+        double error = 0.0;
+        for (std::size_t i = 0; i < step_.size(); ++i) {
+          const double predicted = (1.0 - fraction) * residual_[i] + (shift - 1.0) * fraction * step_[i];
+          error = std::max(error, std::abs(trial_residual_[i] - predicted));
+        }
+        if (error <= kAgreement * norm || norm <= 100.0 * options_.tolerance) break;
+      }
+      x = trial;
+      last_fraction = fraction;
     }
-    // Not there yet, but T(y) >= y >= x means that y is still below the solution that x leads up to.
-    evaluate(y);
-    bool below = true;
-    for (std::size_t i = 0; i < y.Q.size(); ++i) {
-      below = below && image_.Q_complement[i] <= y.Q_complement[i] && y.Q_complement[i] <= x.Q_complement[i];
-    }
-    for (std::size_t i = 0; i < y.q.size(); ++i) {
-      below = below && image_.q_complement[i] <= y.q_complement[i] && y.q_complement[i] <= x.q_complement[i];
-    }
-    if (below) x = y;
     return false;
+  }
+
+  static double largest(const std::vector<double>& v) {
+    double most = 0.0;
+    for (const double value : v) most = std::max(most, std::abs(value));
+    return most;
+  }
+
+  // T(x) - x for the unknowns in the order of the matrix, at the point last evaluated.
+  void difference(Overlaps& x, std::vector<double>& out) {
+    for_each_unknown(x, [&](Index i, double&, double& complement) { at(out, i) = complement; });
+    for_each_unknown(image_, [&](Index i, double&, double& complement) { at(out, i) -= complement; });
   }
 
   // function(row, overlap, complement) for the unknowns in the order of the matrix.
@@ -367,9 +389,10 @@ class DeepPerceptronSolver {
       TimedStop(stop_).check();
       evaluate(x);
       ++s.iterations;
-      if (residual(x) <= options_.tolerance && !bury(x)) return true;
-      if (step % 8 == 0 && newton(x, s.iterations) && !bury(x)) return true;
-      if (step % 8 == 0) evaluate(x);
+      if (step % 8 == 0 || residual(x) <= options_.tolerance) {
+        if (newton(x, s.iterations) && !bury(x)) return true;
+        evaluate(x);
+      }
       const double mix = step % 7 == 0 ? 0.5 : 1.0;
       approach(x.Q, image_.Q, mix);
       approach(x.Q_complement, image_.Q_complement, mix);
@@ -445,7 +468,7 @@ class DeepPerceptronSolver {
   std::vector<double> field_;
   Overlaps image_;
   detail::Pentadiagonal matrix_;
-  std::vector<double> step_;
+  std::vector<double> step_, residual_, trial_residual_;
   double liquid_slope_ = 0.0;
 };
 
@@ -460,7 +483,7 @@ struct TransitionLoad {
 inline std::vector<TransitionLoad> transition_loads(const DeepPerceptron& model, Index first, Index last,
                                                     const SolverOptions& options,
                                                     const StopToken& stop = {}) {
-  constexpr double kMaxLoad = 1e9, kPrecision = 1e-13, kStep = 1.5;
+  constexpr double kMaxLoad = 1e9, kPrecision = 1e-13, kJumpPrecision = 1e-10, kStep = 1.5;
   constexpr int kMaxIter = 200;
   std::vector<TransitionLoad> transitions;
   Overlaps below(
@@ -495,7 +518,9 @@ inline std::vector<TransitionLoad> transition_loads(const DeepPerceptron& model,
     }
     // Regula falsi on growth - 1 (Illinois), falling back to bisection where it stalls.
     double f_low = growth_low - 1.0, f_high = growth_high - 1.0;
-    for (int iter = 0; iter < kMaxIter && high - low > kPrecision * high && growth_high > 1.0; ++iter) {
+    for (int iter = 0; iter < kMaxIter && growth_high > 1.0; ++iter) {
+      const bool jumps = growth_high - growth_low > 1e-3;
+      if (high - low <= (jumps ? kJumpPrecision : kPrecision) * high) break;
       double middle = (f_high * low - f_low * high) / (f_high - f_low);
       if (iter % 4 == 3 || !(middle > low && middle < high)) middle = 0.5 * (low + high);
       const double value = growth(middle, x);
