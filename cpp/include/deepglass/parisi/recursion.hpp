@@ -32,12 +32,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "deepglass/core.hpp"
+#include "deepglass/quadrature.hpp"
+#include "deepglass/vmath.hpp"
 
 namespace deepglass::parisi {
 
@@ -76,137 +77,40 @@ constexpr int kLanes = 8;
 constexpr int kMostNodes = 40;
 constexpr int kMostSteps = 4096;
 constexpr double kGridScale = 1.2;
-constexpr double kGridSpacing = 0.065;
-constexpr double kLogTolerance = 21.0;
+constexpr double kGridSpacing = 0.075;
+constexpr double kLogTolerance = 19.0;
 
-// STANDIN
-inline double madd(double a, double b, double c) {
-#ifdef __FMA__
-  return __builtin_fma(a, b, c);
-#else
-  return a * b + c;
-#endif
+using vmath::madd;
+
+// e^x for |x| < 700 and ln x for normal x > 0: what the inner loops need, without the care for other
+// arguments.
+DEEPGLASS_INLINE double exp_bounded(double x) {
+  const auto [k, r] = vmath::detail::reduce(x);
+  return vmath::detail::exp2_integer(k) * (1.0 + vmath::detail::expm1_reduced(r));
 }
-inline double bits_to_double(std::int64_t i) {
-  double d;
-  std::memcpy(&d, &i, 8);
-  return d;
-}
-inline std::int64_t double_to_bits(double d) {
-  std::int64_t i;
-  std::memcpy(&i, &d, 8);
-  return i;
-}
-inline double vexp(double x) {
-  x = x < -700.0 ? -700.0 : x;
-  x = x > 700.0 ? 700.0 : x;
-  const double magic = 6755399441055744.0;
-  const double kd = madd(x, 1.4426950408889634, magic);
-  const std::int64_t ki = double_to_bits(kd);
-  const double n = kd - magic;
-  double r = madd(-n, 0.693147180369123816490, x);
-  r = madd(-n, 1.90821492927058770002e-10, r);
-  double p = 1.0 / 6227020800.0;
-  p = madd(p, r, 1.0 / 479001600.0);
-  p = madd(p, r, 1.0 / 39916800.0);
-  p = madd(p, r, 1.0 / 3628800.0);
-  p = madd(p, r, 1.0 / 362880.0);
-  p = madd(p, r, 1.0 / 40320.0);
-  p = madd(p, r, 1.0 / 5040.0);
-  p = madd(p, r, 1.0 / 720.0);
-  p = madd(p, r, 1.0 / 120.0);
-  p = madd(p, r, 1.0 / 24.0);
-  p = madd(p, r, 1.0 / 6.0);
-  p = madd(p, r, 0.5);
-  p = madd(p, r, 1.0);
-  p = madd(p, r, 1.0);
-  return p * bits_to_double((ki + 1023) << 52);
-}
-inline double vlog(double x) {
-  const std::int64_t u = double_to_bits(x);
-  const std::int64_t e = (u - 0x3fe6a09e667f3bcdLL) & static_cast<std::int64_t>(0xfff0000000000000ULL);
-  const double m = bits_to_double(u - e);
-  // exponent as a double without a 64-bit conversion
-  const double ed =
-      bits_to_double((static_cast<std::int64_t>(static_cast<std::uint64_t>(e + (1023LL << 52)) >> 52)) |
-                     0x4330000000000000LL) -
-      4503599627370496.0 - 1023.0;
-  const double f = (m - 1.0) / (m + 1.0);
-  const double s = f * f;
-  double p = 2.0 / 21.0;
-  p = madd(p, s, 2.0 / 19.0);
-  p = madd(p, s, 2.0 / 17.0);
-  p = madd(p, s, 2.0 / 15.0);
-  p = madd(p, s, 2.0 / 13.0);
-  p = madd(p, s, 2.0 / 11.0);
-  p = madd(p, s, 2.0 / 9.0);
-  p = madd(p, s, 2.0 / 7.0);
-  p = madd(p, s, 2.0 / 5.0);
-  p = madd(p, s, 2.0 / 3.0);
-  return madd(ed, 0.6931471805599453, madd(p * s, f, 2.0 * f));
-}
-inline double inverse_mills_ratio(double u) {
-  if (u > -8.0)
-    return std::exp(-0.5 * u * u) * 0.39894228040143268 / (0.5 * std::erfc(-u * 0.70710678118654752));
-  double c = 0.0;
-  const double a = -u;
-  for (int j = 200; j > 0; --j) c = j / (a + c);
-  return a + c;
-}
-inline double log_normal_cdf(double u) {
-  return std::log1p(-0.5 * std::erfc(u * 0.70710678118654752));
+DEEPGLASS_INLINE double log_bounded(double x) {
+  const auto [k, m] = vmath::detail::split(x);
+  return vmath::detail::log1p_reduced(m - 1.0, k);
 }
 
-struct HermiteRule {
-  double z[kMostNodes];
-  double w[kMostNodes];
-};
-inline const std::vector<HermiteRule>& hermite_rules() {
-  static const std::vector<HermiteRule> rules = [] {
-    std::vector<HermiteRule> all(kMostNodes + 1);
-    for (int n = 1; n <= kMostNodes; ++n) {
-      for (int i = 0; i < n; ++i) {
-        auto count = [&](long double x) {  // Sturm sequence: roots below x
-          long double p0 = 1, p1 = x;
-          int neg = p1 < 0 ? 1 : 0;
-          for (int j = 1; j < n; ++j) {
-            const long double p2 =
-                (x * p1 - std::sqrt((long double)j) * p0) / std::sqrt((long double)(j + 1));
-            neg += (p2 < 0) != (p1 < 0);
-            p0 = p1;
-            p1 = p2;
-          }
-          return n - neg;
-        };
-        long double lo = -20, hi = 20;
-        for (int it = 0; it < 70; ++it) {
-          const long double mid = 0.5L * (lo + hi);
-          (count(mid) > i ? hi : lo) = mid;
-        }
-        const long double x = 0.5L * (lo + hi);
-        long double p0 = 1, p1 = x, sum = 1;
-        for (int j = 1; j < n; ++j) {
-          sum += p1 * p1;
-          const long double p2 = (x * p1 - std::sqrt((long double)j) * p0) / std::sqrt((long double)(j + 1));
-          p0 = p1;
-          p1 = p2;
-        }
-        all[n].z[i] = static_cast<double>(x);
-        all[n].w[i] = static_cast<double>(1 / sum);
-      }
-    }
+// The rules of 1..kMostNodes nodes for the standard normal: made once, never changed.
+inline const std::vector<Rule>& hermite_rules() {
+  static const std::vector<Rule> rules = [] {
+    std::vector<Rule> all(1);
+    for (int n = 1; n <= kMostNodes; ++n) all.push_back(gauss_hermite(n));
     return all;
   }();
   return rules;
 }
-// END STANDIN
 
 // Where one f lives: x_j = b sinh(t_j) for j < rows, t_j = (first + j) dt; or the one point x where the level
 // ends.
 struct Grid {
   double b = 0.0;
-  double curvature = 0.0;  // 1/s; 0 for a spin
-  double first = 0.0;      // t_0/dt: an integer for a wall, 1/2 for a spin
+  double curvature = 0.0;   // 1/s; 0 for a spin
+  double first = 0.0;       // t_0/dt: an integer for a wall, 1/2 for a spin
+  double lowest = 0.0;      // smallest place, in units of dt from t_0; a spin's grid goes on to h = 0
+  double first_cell = 0.0;  // smallest start of a stencil; a spin's grid has mirror images
   Index rows = 0;
   Index padded = 0;  // rows rounded up to whole vectors
   Index offset = 0;  // into the pools of values
@@ -223,7 +127,7 @@ struct Step {
   Index offset = 0;  // into the pools of items
 };
 
-// (7) The places a and the coefficients of prod_{q != a} (xi^2 - q^2)/(2a (a^2 - q^2)), a = 1/2, 3/2, 5/2,
+// The places a and the coefficients of prod_{q != a} (xi^2 - q^2)/(2a (a^2 - q^2)), a = 1/2, 3/2, 5/2,
 // 7/2.
 struct Lagrange {
   double place[4];
@@ -278,7 +182,6 @@ class Workspace {
   std::vector<detail::Grid> grids;  // (n_steps+1,)  from f_{k+1} outwards
   std::vector<detail::Step> steps;  // (n_steps,)
   std::vector<Index> level_grid;    // (k+2,)  the grid of f_i
-  std::vector<double> cumulative;   // (2, k+1)  lambda_i, sum_{j<=i} m_j d_j
   std::vector<double> sinh_table;   // sinh(j dt) or sinh((j+1/2) dt), j >= 0
   double table_spacing = 0.0;
   double table_shift = 0.0;
@@ -325,57 +228,27 @@ inline void refuse(bool bad, const std::string& message) {
 template <bool kWall>
 void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numbers, Workspace& ws) {
   const Index k = levels.variance.size() - 1;
-  const auto breakpoint = [&](Index i) { return i ? levels.breakpoints[i - 1] : levels.outer_breakpoint; };
-  ws.cumulative.resize(static_cast<std::size_t>(2 * (k + 1)));
-  double* const lambda = ws.cumulative.data();
-  double* const drift = lambda + (k + 1);
-  for (Index i = 0; i <= k; ++i) {
-    lambda[i] = (i ? lambda[i - 1] : 0.0) + levels.variance[i];
-    drift[i] = (i ? drift[i - 1] : 0.0) + breakpoint(i) * levels.variance[i];
-  }
-  double width2 = kWall ? levels.deficit + wall.width * wall.width : 1.0;  // S
-  double s = width2;
-  ws.grids.clear();
+  double scale = kWall ? levels.deficit + wall.width * wall.width : 1.0;  // S
+  double s = scale;
   ws.steps.clear();
   ws.level_grid.assign(static_cast<std::size_t>(k + 2), 0);
-  ws.total_items = 0;
-  Index values = 0, most = 0;
-
-  const auto add_grid = [&](double variance, double tilt) {
+  ws.grids.clear();
+  const auto add_grid = [&] {
     Grid g;
-    g.b = numbers.scale * std::sqrt(kWall ? width2 : 1.0);
+    g.b = numbers.scale * std::sqrt(kWall ? scale : 1.0);
     g.curvature = kWall ? 1.0 / s : 0.0;
-    if (variance <= 0.0) {
-      g.rows = 1;
-    } else if (kWall) {
-      const double reach = numbers.range * std::sqrt(variance);
-      const double left = std::floor(std::asinh((-reach - wall.shift) / g.b) / numbers.spacing) - 3.0;
-      const double right =
-          std::ceil(std::asinh((reach + std::max(wall.shift, 0.0) - wall.shift) / g.b) / numbers.spacing) +
-          3.0;
-      g.first = left;
-      g.rows = std::max<Index>(kStencil, static_cast<Index>(right - left) + 1);
-    } else {
-      const double reach = numbers.range * std::sqrt(variance) + tilt;
-      g.first = 0.5;
-      g.rows = std::max<Index>(
-          kStencil, static_cast<Index>(std::ceil(std::asinh(reach / g.b) / numbers.spacing + 0.5)) + 3);
-    }
-    g.padded = (g.rows + kLanes - 1) / kLanes * kLanes;
-    g.offset = values + kGhosts;
-    values += kGhosts + g.padded;
-    most = std::max(most, g.padded);
+    g.lowest = kWall ? 0.0 : -0.5;
+    g.first_cell = kWall ? 0.0 : -static_cast<double>(kGhosts);
     ws.grids.push_back(g);
   };
-
-  add_grid(lambda[k], drift[k]);
+  add_grid();
   for (Index i = k; i >= 0; --i) {
-    const double m = breakpoint(i);
-    double rest = levels.variance[i], inside = lambda[i], tilt = drift[i];
+    const double m = i ? levels.breakpoints[i - 1] : levels.outer_breakpoint;
+    double rest = levels.variance[i];
     while (rest > 0.0) {
-      double scale = width2;
-      if (m > 0.0) scale = std::min(scale, kWall ? s / m : 1.0 / (m * m));
-      double v = numbers.largest_step * scale;
+      double smooth = scale;
+      if (m > 0.0) smooth = std::min(smooth, kWall ? s / m : 1.0 / (m * m));
+      double v = numbers.largest_step * smooth;
       if (rest <= v * (1.0 + 1e-12)) {
         v = rest;
       } else if (rest < 2.0 * v) {
@@ -386,26 +259,66 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
       step.m = m;
       step.variance = v;
       step.s = s;
-      step.nodes = numbers.nodes(v / scale);
+      step.nodes = numbers.nodes(v / smooth);
       step.level = static_cast<int>(i);
-      step.offset = ws.total_items;
+      ws.steps.push_back(step);
       if (kWall) {
-        width2 += v;
+        scale += v;
         s += m * v;
       } else {
-        width2 = m > 0.0 ? std::min(width2 + v, std::max(width2, 1.0 / (m * m))) : width2 + v;
+        scale = m > 0.0 ? std::min(scale + v, std::max(scale, 1.0 / (m * m))) : scale + v;
       }
-      inside = rest > 0.0 ? inside - v : (i ? lambda[i - 1] : 0.0);
-      tilt = rest > 0.0 ? tilt - m * v : (i ? drift[i - 1] : 0.0);
-      add_grid(inside, tilt);
-      ws.total_items += step.nodes * ws.grids.back().padded;
-      ws.steps.push_back(step);
+      add_grid();
       if (ws.steps.size() > static_cast<std::size_t>(kMostSteps)) {
         throw NumericalError("the recursion needs more than " + std::to_string(kMostSteps) +
                              " steps: the variances are too large");
       }
     }
     ws.level_grid[static_cast<std::size_t>(i)] = static_cast<Index>(ws.steps.size());
+  }
+
+  // The reach of the grids, from outside, where the field is certain.  `left_mean` and `left_variance` are
+  // those of the walk x -> c x + sqrt(c v) z on the left of the wall; what is not there is further right.
+  Index values = 0, most = 0;
+  double variance = 0.0, tilt = 0.0;
+  double left_mean = std::min(-wall.shift, 0.0), left_variance = 0.0;
+  ws.total_items = 0;
+  for (std::size_t n = ws.grids.size(); n-- > 0;) {
+    Grid& g = ws.grids[n];
+    if (n + 1 == ws.grids.size()) {
+      g.rows = 1;
+    } else {
+      Step& step = ws.steps[n];
+      variance += step.variance;
+      tilt += step.m * step.variance;
+      if (kWall) {
+        const double c = step.s / (step.s + step.m * step.variance);
+        left_mean *= c;
+        left_variance = c * (c * left_variance + step.variance);
+        const double free = numbers.range * std::sqrt(variance);
+        // From further right a field does not come back to the wall: the last point stands for all of it.
+        // There f' ~ exp(-x^2/(2S))/sqrt(S) must be small against the f' of the outer levels.
+        const double width = g.b / numbers.scale;
+        const double safe = std::sqrt(2.0 * (numbers.log_tolerance + std::max(0.0, -2.0 * std::log(width))));
+        const double right = std::min(free + std::max(-wall.shift, 0.0), safe * width);
+        const double left =
+            std::max(left_mean - numbers.range * std::sqrt(left_variance), -wall.shift - free);
+        const double last = std::ceil(std::asinh(right / g.b) / numbers.spacing) + 3.0;
+        g.first = std::min(std::floor(std::asinh(left / g.b) / numbers.spacing) - 3.0, last - (kStencil - 1));
+        g.rows = static_cast<Index>(last - g.first) + 1;
+      } else {
+        const double reach = numbers.range * std::sqrt(variance) + tilt;
+        g.first = 0.5;
+        g.rows = std::max<Index>(
+            kStencil, static_cast<Index>(std::ceil(std::asinh(reach / g.b) / numbers.spacing + 0.5)) + 3);
+      }
+      step.offset = ws.total_items;
+      ws.total_items += step.nodes * ws.grids[n + 1].padded;
+    }
+    g.padded = (g.rows + kLanes - 1) / kLanes * kLanes;
+    g.offset = values + kGhosts;
+    values += kGhosts + g.padded;
+    most = std::max(most, g.padded);
   }
 
   const auto grow = [](auto& v, Index size) {
@@ -416,7 +329,7 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
   grow(ws.weight, ws.total_items);
   grow(ws.place, ws.total_items);
   grow(ws.cell, ws.total_items);
-  grow(ws.scratch, 10 * most);
+  grow(ws.scratch, 20 * most);
   grow(ws.curvature, ws.grids[0].padded);
   grow(ws.p, most + kStencil);
   grow(ws.cells, (most + kStencil) * kStencil);
@@ -429,7 +342,8 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
   }
   Index longest = 0;
   for (const Grid& g : ws.grids) {
-    longest = std::max({longest, static_cast<Index>(-g.first), static_cast<Index>(g.first) + g.rows});
+    longest = std::max(
+        {longest, static_cast<Index>(std::fabs(g.first)), static_cast<Index>(std::fabs(g.first)) + g.rows});
   }
   for (Index j = static_cast<Index>(ws.sinh_table.size()); j <= longest; ++j) {
     ws.sinh_table.push_back(std::sinh((static_cast<double>(j) + shift) * numbers.spacing));
@@ -454,11 +368,11 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
 struct Tail {
   double q, rest, root;
 };
-inline Tail tail(double x, double b) {
+DEEPGLASS_INLINE Tail tail(double x, double b) {
   const double root = std::sqrt(madd(x, x, b * b)), size = std::fabs(x);
   const double large = 0.5 * (root + size), small = 0.25 * (b * b) / large;
-  return {x < 0.0 ? large : small,
-          x < 0.0 ? madd(small, small, -0.5 * (b * b)) : madd(x, x, -(small * small)), root};
+  const double square = small * small, rest = x < 0.0 ? square - 0.5 * (b * b) : x * x - square;
+  return {x < 0.0 ? large : small, rest, root};
 }
 
 // f_{k+1}, f_{k+1}', f_{k+1}'' on the first grid.
@@ -474,20 +388,20 @@ void terminal(const HardWall& wall, const Levels& levels, Workspace& ws) {
     const double inverse_width = 1.0 / std::sqrt(s);
     for (Index j = 0; j < g.padded; ++j) {
       const Tail t = tail(x[j], g.b);
-      const double u = x[j] * inverse_width, ratio = inverse_mills_ratio(u);
+      const double u = x[j] * inverse_width, ratio = vmath::inverse_mills_ratio(u);
       // ln Phi = -u^2/2 - ln sqrt(2 pi) - ln(phi/Phi): on the left only this form has no cancellation.
-      chi[j] = u < 0.0 ? -0.91893853320467274178 - std::log(ratio) - 0.5 * inverse_s * t.rest
-                       : log_normal_cdf(u) + 0.5 * inverse_s * (t.q * t.q);
+      chi[j] = u < 0.0 ? -0.91893853320467274178 - vmath::log(ratio) - 0.5 * inverse_s * t.rest
+                       : vmath::log_normal_cdf(u) + 0.5 * inverse_s * (t.q * t.q);
       f[j] = chi[j] - 0.5 * inverse_s * (t.q * t.q);
       slope[j] = ratio * inverse_width;
       psi[j] = slope[j] - t.q * inverse_s;
-      curvature[j] = -ratio * (u + ratio) * inverse_s;
+      curvature[j] = vmath::inverse_mills_ratio_slope(u) * inverse_s;
     }
   } else {
     for (Index j = 0; j < g.padded; ++j) {
-      const double e = std::exp(-2.0 * std::fabs(x[j]));
-      f[j] = chi[j] = std::fabs(x[j]) + std::log1p(e);
-      slope[j] = psi[j] = std::tanh(x[j]);
+      const double e = vmath::exp(-2.0 * std::fabs(x[j]));
+      f[j] = chi[j] = vmath::log_2cosh(x[j]);
+      slope[j] = psi[j] = vmath::tanh(x[j]);
       curvature[j] = 4.0 * e / ((1.0 + e) * (1.0 + e));
     }
   }
@@ -500,7 +414,7 @@ void terminal(const HardWall& wall, const Levels& levels, Workspace& ws) {
 //   only)
 template <bool kWall>
 void step_outwards(const Step& step, const Grid& from, const Grid& to, double spacing, Workspace& ws) {
-  const HermiteRule& rule = hermite_rules()[static_cast<std::size_t>(step.nodes)];
+  const Rule& rule = hermite_rules()[static_cast<std::size_t>(step.nodes)];
   const Index padded = to.padded;
   const double m = step.m, v = step.variance;
   const double c = kWall ? step.s / (step.s + m * v) : 1.0;
@@ -508,9 +422,13 @@ void step_outwards(const Step& step, const Grid& from, const Grid& to, double sp
   const double b = from.b, inverse_b = 1.0 / from.b, inverse_spacing = 1.0 / spacing;
   const double inverse_s = from.curvature, half_inverse_s = 0.5 * from.curvature;
   const double shift = from.first, last = static_cast<double>(from.rows - 1);
-  const double lowest = kWall ? 0.0 : -0.5;
+  // Bounds known at compile time would be propagated into branches, and the loop over rows not vectorised.
+  const double lowest = from.lowest;
+  // A wall's last point stands for all to its right (f = 0); a spin's f goes on.
+  const double rightmost = kWall ? ws.x[static_cast<std::size_t>(from.offset + from.rows - 1)]
+                                 : std::numeric_limits<double>::max();
   const double last_cell = static_cast<double>(from.rows - kStencil);
-  const double first_cell = kWall ? 0.0 : -static_cast<double>(kGhosts);
+  const double first_cell = from.first_cell;
   const double* const x = ws.x.data() + to.offset;
   double *const chi = ws.chi.data() + from.offset, *const psi = ws.psi.data() + from.offset;
   if (!kWall) {
@@ -525,40 +443,49 @@ void step_outwards(const Step& step, const Grid& from, const Grid& to, double sp
   double *const at_chi = scratch + 5 * padded, *const at_psi = scratch + 6 * padded;
   double *const to_phi = scratch + 7 * padded, *const at_q = scratch + 8 * padded,
                 *const to_f = scratch + 9 * padded;
+  double *const centre = scratch + 10 * padded, *const deviations = scratch + 11 * padded;
+  double* const parts = scratch + 12 * padded;
   std::fill(norm, norm + 4 * padded, 0.0);
+
+#pragma omp simd
+  for (Index i = 0; i < padded; ++i) {
+    const double row = x[i], contracted = c * row;
+    centre[i] = row < 0.0 ? contracted : row;
+    deviations[i] = row < 0.0 ? left_deviation : deviation;
+  }
 
   for (int order = 0; order < step.nodes; ++order) {
     // The middle node comes first: its phi is the reference of the exponentials of its row.
-    const int centre = step.nodes / 2;
-    const int node = order == 0 ? centre : order <= centre ? order - 1 : order;
-    const double z = rule.z[node], w = rule.w[node];
-    const double right_move = deviation * z, left_move = left_deviation * z;
+    const int half = step.nodes / 2;
+    const int node = order == 0 ? half : order <= half ? order - 1 : order;
+    const double z = rule.nodes[static_cast<std::size_t>(node)],
+                 w = rule.weights[static_cast<std::size_t>(node)];
     double* const weight = ws.weight.data() + step.offset + node * padded;
     double* const place = ws.place.data() + step.offset + node * padded;
     std::int32_t* const cell = ws.cell.data() + step.offset + node * padded;
 
 #pragma omp simd
     for (Index i = 0; i < padded; ++i) {
-      const bool left = kWall && x[i] < 0.0;
-      const double y = left ? madd(c, x[i], left_move) : x[i] + right_move;
+      const double row = x[i], node_at = madd(deviations[i], z, centre[i]);
+      const double y = node_at > rightmost ? rightmost : node_at;
       const Tail t = tail(y, b);
-      const double size = vlog((t.root + std::fabs(y)) * inverse_b) * inverse_spacing;
-      double tau = (kWall && y < 0.0 ? -size : size) - shift;
+      const double size = log_bounded((t.root + std::fabs(y)) * inverse_b) * inverse_spacing;
+      double tau = (kWall ? std::copysign(size, y) : size) - shift;
       tau = tau < lowest ? lowest : tau;
       tau = tau > last ? last : tau;
       // Truncation is the floor here: the argument is positive.
-      double lo = static_cast<double>(static_cast<std::int32_t>(tau + (kGhosts + 1))) -
-                  (kStencil / 2 - 1 + kGhosts + 1);
-      lo = lo < first_cell ? first_cell : lo;
+      const double below = static_cast<double>(static_cast<std::int32_t>(tau + 1.0)) - kStencil / 2;
+      double lo = below < first_cell ? first_cell : below;
       lo = lo > last_cell ? last_cell : lo;
       cell[i] = static_cast<std::int32_t>(lo);
       place[i] = tau - lo - 0.5 * (kStencil - 1);
-      if (kWall) {
-        to_f[i] = -half_inverse_s * (t.q * t.q);
-        to_phi[i] = left ? half_inverse_s * t.rest : to_f[i];
+      if constexpr (kWall) {
+        const double plain = -half_inverse_s * (t.q * t.q), stripped = half_inverse_s * t.rest;
+        to_f[i] = plain;
+        to_phi[i] = row < 0.0 ? stripped : plain;
         at_q[i] = inverse_s * t.q;
       } else {
-        at_q[i] = y < 0.0 ? -1.0 : 1.0;
+        at_q[i] = std::copysign(1.0, y);
       }
     }
 
@@ -566,24 +493,31 @@ void step_outwards(const Step& step, const Grid& from, const Grid& to, double sp
       double weights[kStencil];
       lagrange_weights(place[i], weights);
       const double *const a = chi + cell[i], *const d = psi + cell[i];
-      double sum_a = 0.0, sum_d = 0.0;
-#pragma omp simd reduction(+ : sum_a, sum_d)
-      for (int j = 0; j < kStencil; ++j) {
-        sum_a += weights[j] * a[j];
-        sum_d += weights[j] * d[j];
+      double *const pa = parts + 8 * i, *const pd = pa + 4;
+#pragma omp simd
+      for (int j = 0; j < 4; ++j) {
+        pa[j] = madd(weights[j], a[j], weights[4 + j] * a[4 + j]);
+        pd[j] = madd(weights[j], d[j], weights[4 + j] * d[4 + j]);
       }
-      at_chi[i] = sum_a;
-      at_psi[i] = sum_d;
+    }
+    // Summed here, across rows: a sum along a vector is a chain of waits.
+#pragma omp simd
+    for (Index i = 0; i < padded; ++i) {
+      const double* const part = parts + 8 * i;
+      at_chi[i] = (part[0] + part[1]) + (part[2] + part[3]);
+      at_psi[i] = (part[4] + part[5]) + (part[6] + part[7]);
     }
 
+    if (order == 0) {
+      for (Index i = 0; i < padded; ++i) middle[i] = kWall ? at_chi[i] + to_phi[i] : at_chi[i];
+    }
 #pragma omp simd
     for (Index i = 0; i < padded; ++i) {
       const double phi = kWall ? at_chi[i] + to_phi[i] : at_chi[i];
       const double value = kWall ? at_chi[i] + to_f[i] : at_chi[i];
       const double derivative = kWall ? at_psi[i] + at_q[i] : at_psi[i] * at_q[i];
-      const double reference = order == 0 ? phi : middle[i];
-      middle[i] = reference;
-      const double e = w * vexp(m * (phi - reference));
+      const double reference = middle[i];
+      const double e = w * exp_bounded(m * (phi - reference));
       weight[i] = e;
       norm[i] += e;
       sum_phi[i] = madd(e, phi - reference, sum_phi[i]);
@@ -599,19 +533,24 @@ void step_outwards(const Step& step, const Grid& from, const Grid& to, double sp
   double *const inverse_norm = ws.inverse_norm.data() + to.offset, *const gain = ws.gain.data() + to.offset;
 #pragma omp simd
   for (Index i = 0; i < padded; ++i) {
-    inverse_norm[i] = 1.0 / norm[i];
-    const double value = (m > 0.0 ? vlog(norm[i]) * inverse_m : sum_phi[i]) + middle[i];
-    slope[i] = sum_slope[i] * inverse_norm[i];
-    if (kWall) {
-      const Tail t = tail(x[i], to.b);
-      new_chi[i] = value + (x[i] < 0.0 ? base - half_curvature * t.rest : half_curvature * (t.q * t.q));
-      new_psi[i] = slope[i] - t.q * to.curvature;
-      f[i] = new_chi[i] - half_curvature * (t.q * t.q);
+    const double row = x[i], one_over = 1.0 / norm[i], log_norm = vmath::log(norm[i]) * inverse_m;
+    const double plain = sum_phi[i];
+    const double value = (m > 0.0 ? log_norm : plain) + middle[i], derivative = sum_slope[i] * one_over;
+    inverse_norm[i] = one_over;
+    slope[i] = derivative;
+    if constexpr (kWall) {
+      const Tail t = tail(row, to.b);
+      const double square = half_curvature * (t.q * t.q), stripped = base - half_curvature * t.rest;
+      const double smooth = value + (row < 0.0 ? stripped : square);
+      new_chi[i] = smooth;
+      new_psi[i] = madd(-t.q, to.curvature, derivative);
+      f[i] = smooth - square;
     } else {
-      new_chi[i] = f[i] = value;
-      new_psi[i] = slope[i];
+      new_chi[i] = value;
+      new_psi[i] = derivative;
+      f[i] = value;
     }
-    gain[i] = sum_f[i] * inverse_norm[i] - f[i];
+    gain[i] = sum_f[i] * one_over - f[i];
   }
 }
 
