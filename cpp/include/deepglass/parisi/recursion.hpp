@@ -77,8 +77,8 @@ constexpr int kLanes = 8;
 constexpr int kMostNodes = 40;
 constexpr int kMostSteps = 4096;
 constexpr double kGridScale = 1.2;
-constexpr double kGridSpacing = 0.075;
-constexpr double kLogTolerance = 19.0;
+constexpr double kGridSpacing = 0.07;
+constexpr double kLogTolerance = 19.5;
 
 using vmath::madd;
 
@@ -215,7 +215,7 @@ struct Numbers {
   }
   int nodes(double ratio) const {
     const double l = log_tolerance;
-    const double n = kWall ? 1.0 + l / std::log(1.0 + 2.0 / ratio) : 3.0 + 0.13 * l + 0.17 * l * l * ratio;
+    const double n = kWall ? 1.0 + l / std::log(1.0 + 2.0 / ratio) : 5.0 + 0.13 * l + 0.17 * l * l * ratio;
     return std::min(kMostNodes, std::max(3, static_cast<int>(std::ceil(n - 1e-9))));
   }
 };
