@@ -25,7 +25,7 @@
 //
 // Cost: rows * nodes items a step, ~420 at k = 19.  Each item: 7 flops for the node, a root and a logarithm,
 // 50 flops of interpolation (3 fma + 4 per pair of weights, 2 x 8 fma), an exponential, 10 flops of sums;
-// forward 30 flops again; it keeps 28 bytes (weight, place).  8e3 items a term: 1e6 flops, 2.3e5 bytes:
+// forward 30 flops again; it keeps 24 bytes (weight, place).  8e3 items a term: 1e6 flops, 2.3e5 bytes:
 // within the L2 cache.
 #pragma once
 
@@ -73,7 +73,8 @@ namespace detail {
 
 constexpr int kStencil = 8;
 constexpr int kGhosts = kStencil / 2;
-constexpr int kLanes = 8;
+constexpr int kLanes = 4;
+constexpr double kShift = 0x1.8p52;
 constexpr int kMostNodes = 40;
 constexpr int kMostSteps = 4096;
 constexpr double kGridScale = 1.2;
@@ -121,7 +122,8 @@ struct Grid {
 struct Step {
   double m = 0.0;
   double variance = 0.0;
-  double s = 0.0;  // before the step
+  double s = 0.0;       // before the step
+  double growth = 0.0;  // (1/2) sum of m_j d_j of the steps before and this one
   int nodes = 0;
   int level = 0;
   Index offset = 0;  // into the pools of items
@@ -191,7 +193,7 @@ class Workspace {
   // Items of the steps, node by node: weight before normalisation, place in the cell, first point of the
   // stencil.
   std::vector<double> weight, place;
-  std::vector<std::int32_t> cell;
+  std::vector<std::int64_t> cell;
   std::vector<double> scratch;    // (n, padded)
   std::vector<double> curvature;  // f_{k+1}'' on the first grid
   std::vector<double> p, cells;   // measure on a grid; the same by cells, (rows, 8)
@@ -230,6 +232,7 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
   const Index k = levels.variance.size() - 1;
   double scale = kWall ? levels.deficit + wall.width * wall.width : 1.0;  // S
   double s = scale;
+  double growth = 0.0;
   ws.steps.clear();
   ws.level_grid.assign(static_cast<std::size_t>(k + 2), 0);
   ws.grids.clear();
@@ -259,6 +262,8 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
       step.m = m;
       step.variance = v;
       step.s = s;
+      growth += 0.5 * m * v;
+      step.growth = growth;
       step.nodes = numbers.nodes(v / smooth);
       step.level = static_cast<int>(i);
       ws.steps.push_back(step);
@@ -329,7 +334,7 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
   grow(ws.weight, ws.total_items);
   grow(ws.place, ws.total_items);
   grow(ws.cell, ws.total_items);
-  grow(ws.scratch, 20 * most);
+  grow(ws.scratch, 17 * most);
   grow(ws.curvature, ws.grids[0].padded);
   grow(ws.p, most + kStencil);
   grow(ws.cells, (most + kStencil) * kStencil);
@@ -364,13 +369,14 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
   }
 }
 
-// The tail of a wall: q = (sqrt(x^2+b^2) - x)/2 and x^2 - q^2, neither with cancellation.
+// The tail of a wall: q = (sqrt(x^2+b^2) - x)/2 and x^2 - q^2, to errors of epsilon |x| and epsilon b^2.
 struct Tail {
   double q, rest, root;
 };
 DEEPGLASS_INLINE Tail tail(double x, double b) {
   const double root = std::sqrt(madd(x, x, b * b)), size = std::fabs(x);
-  const double large = 0.5 * (root + size), small = 0.25 * (b * b) / large;
+  // The rounding error of `small` is epsilon |x|, that of its square epsilon b^2.
+  const double large = 0.5 * (root + size), small = 0.5 * (root - size);
   const double square = small * small, rest = x < 0.0 ? square - 0.5 * (b * b) : x * x - square;
   return {x < 0.0 ? large : small, rest, root};
 }
@@ -438,119 +444,115 @@ void step_outwards(const Step& step, const Grid& from, const Grid& to, double sp
     }
   }
   double* const scratch = ws.scratch.data();
-  double *const middle = scratch, *const norm = scratch + padded, *const sum_phi = scratch + 2 * padded;
-  double *const sum_f = scratch + 3 * padded, *const sum_slope = scratch + 4 * padded;
-  double *const at_chi = scratch + 5 * padded, *const at_psi = scratch + 6 * padded;
-  double *const to_phi = scratch + 7 * padded, *const at_q = scratch + 8 * padded,
-                *const to_f = scratch + 9 * padded;
-  double *const centre = scratch + 10 * padded, *const deviations = scratch + 11 * padded;
-  double* const parts = scratch + 12 * padded;
-  std::fill(norm, norm + 4 * padded, 0.0);
-
+  double *const norm = scratch, *const sum_f = norm + padded, *const sum_slope = sum_f + padded;
+  double *const reference = sum_slope + padded, *const centre = reference + padded,
+                *const deviations = centre + padded;
+  double *const to_phi = deviations + padded, *const to_f = to_phi + padded, *const to_slope = to_f + padded;
+  double* const parts = to_slope + padded;  // (padded, 2, 2)
+  std::fill(norm, norm + 3 * padded, 0.0);
 #pragma omp simd
   for (Index i = 0; i < padded; ++i) {
     const double row = x[i], contracted = c * row;
     centre[i] = row < 0.0 ? contracted : row;
+    // m phi is of order one at a wall; a spin's f is |h| and half the drift.
+    reference[i] = kWall ? 0.0 : std::fabs(row) + step.growth;
     deviations[i] = row < 0.0 ? left_deviation : deviation;
   }
 
-  for (int order = 0; order < step.nodes; ++order) {
-    // The middle node comes first: its phi is the reference of the exponentials of its row.
-    const int half = step.nodes / 2;
-    const int node = order == 0 ? half : order <= half ? order - 1 : order;
+  for (int node = 0; node < step.nodes; ++node) {
     const double z = rule.nodes[static_cast<std::size_t>(node)],
                  w = rule.weights[static_cast<std::size_t>(node)];
     double* const weight = ws.weight.data() + step.offset + node * padded;
     double* const place = ws.place.data() + step.offset + node * padded;
-    std::int32_t* const cell = ws.cell.data() + step.offset + node * padded;
+    std::int64_t* const cell = ws.cell.data() + step.offset + node * padded;
 
 #pragma omp simd
     for (Index i = 0; i < padded; ++i) {
       const double row = x[i], node_at = madd(deviations[i], z, centre[i]);
       const double y = node_at > rightmost ? rightmost : node_at;
       const Tail t = tail(y, b);
-      const double size = log_bounded((t.root + std::fabs(y)) * inverse_b) * inverse_spacing;
-      double tau = (kWall ? std::copysign(size, y) : size) - shift;
-      tau = tau < lowest ? lowest : tau;
-      tau = tau > last ? last : tau;
-      // Truncation is the floor here: the argument is positive.
-      const double below = static_cast<double>(static_cast<std::int32_t>(tau + 1.0)) - kStencil / 2;
-      double lo = below < first_cell ? first_cell : below;
-      lo = lo > last_cell ? last_cell : lo;
-      cell[i] = static_cast<std::int32_t>(lo);
-      place[i] = tau - lo - 0.5 * (kStencil - 1);
+      place[i] = std::copysign((t.root + std::fabs(y)) * inverse_b, y);
       if constexpr (kWall) {
         const double plain = -half_inverse_s * (t.q * t.q), stripped = half_inverse_s * t.rest;
         to_f[i] = plain;
         to_phi[i] = row < 0.0 ? stripped : plain;
-        at_q[i] = inverse_s * t.q;
+        to_slope[i] = inverse_s * t.q;
       } else {
-        at_q[i] = std::copysign(1.0, y);
+        to_slope[i] = std::copysign(1.0, y);
       }
+    }
+    // A loop of its own: the chain of a root and a logarithm is too long for the processor to look beyond.
+#pragma omp simd
+    for (Index i = 0; i < padded; ++i) {
+      const double at = place[i], size = log_bounded(std::fabs(at)) * inverse_spacing;
+      double tau = (kWall ? std::copysign(size, at) : size) - shift;
+      tau = tau < lowest ? lowest : tau;
+      tau = tau > last ? last : tau;
+      // All in doubles, the low bits of a large one being the integer: mixed widths would halve the vectors.
+      const double floor = ((tau - 0.5) + kShift) - kShift, below = floor - (kStencil / 2 - 1);
+      double lo = below < first_cell ? first_cell : below;
+      lo = lo > last_cell ? last_cell : lo;
+      cell[i] = static_cast<std::int64_t>(vmath::detail::bits(lo + kShift) - vmath::detail::bits(kShift));
+      place[i] = tau - lo - 0.5 * (kStencil - 1);
     }
 
     for (Index i = 0; i < padded; ++i) {
       double weights[kStencil];
       lagrange_weights(place[i], weights);
       const double *const a = chi + cell[i], *const d = psi + cell[i];
-      double *const pa = parts + 8 * i, *const pd = pa + 4;
-#pragma omp simd
-      for (int j = 0; j < 4; ++j) {
-        pa[j] = madd(weights[j], a[j], weights[4 + j] * a[4 + j]);
-        pd[j] = madd(weights[j], d[j], weights[4 + j] * d[4 + j]);
+      double sum_a = 0.0, sum_d = 0.0;
+#pragma omp simd reduction(+ : sum_a, sum_d)
+      for (int j = 0; j < kStencil; ++j) {
+        sum_a = madd(weights[j], a[j], sum_a);
+        sum_d = madd(weights[j], d[j], sum_d);
       }
-    }
-    // Summed here, across rows: a sum along a vector is a chain of waits.
-#pragma omp simd
-    for (Index i = 0; i < padded; ++i) {
-      const double* const part = parts + 8 * i;
-      at_chi[i] = (part[0] + part[1]) + (part[2] + part[3]);
-      at_psi[i] = (part[4] + part[5]) + (part[6] + part[7]);
+      parts[i] = sum_a;
+      parts[padded + i] = sum_d;
     }
 
-    if (order == 0) {
-      for (Index i = 0; i < padded; ++i) middle[i] = kWall ? at_chi[i] + to_phi[i] : at_chi[i];
-    }
 #pragma omp simd
     for (Index i = 0; i < padded; ++i) {
-      const double phi = kWall ? at_chi[i] + to_phi[i] : at_chi[i];
-      const double value = kWall ? at_chi[i] + to_f[i] : at_chi[i];
-      const double derivative = kWall ? at_psi[i] + at_q[i] : at_psi[i] * at_q[i];
-      const double reference = middle[i];
-      const double e = w * exp_bounded(m * (phi - reference));
+      // The ends of the sums are taken here, across rows: along a vector they are a chain of waits.
+      const double at_chi = parts[i], at_psi = parts[padded + i];
+      const double phi = kWall ? at_chi + to_phi[i] : at_chi;
+      const double value = kWall ? at_chi + to_f[i] : at_chi;
+      const double derivative = kWall ? at_psi + to_slope[i] : at_psi * to_slope[i];
+      const double e = w * exp_bounded(m * (phi - reference[i]));
       weight[i] = e;
       norm[i] += e;
-      sum_phi[i] = madd(e, phi - reference, sum_phi[i]);
       sum_f[i] = madd(e, value, sum_f[i]);
       sum_slope[i] = madd(e, derivative, sum_slope[i]);
     }
   }
 
-  const double base = !kWall ? 0.0 : m > 0.0 ? -0.5 * std::log1p(m * v / step.s) / m : -0.5 * v / step.s;
-  const double half_curvature = 0.5 * to.curvature, inverse_m = m > 0.0 ? 1.0 / m : 0.0;
+  const bool average = m == 0.0;  // then the result is f itself, on both sides of the wall
+  const double base = kWall && !average ? -0.5 * std::log1p(m * v / step.s) / m : 0.0;
+  const double half_curvature = 0.5 * to.curvature, inverse_m = average ? 0.0 : 1.0 / m;
+  const double left_end = average ? -std::numeric_limits<double>::infinity() : 0.0;
   double *const new_chi = ws.chi.data() + to.offset, *const new_psi = ws.psi.data() + to.offset;
   double *const slope = ws.slope.data() + to.offset, *const f = ws.f.data() + to.offset;
   double *const inverse_norm = ws.inverse_norm.data() + to.offset, *const gain = ws.gain.data() + to.offset;
 #pragma omp simd
   for (Index i = 0; i < padded; ++i) {
-    const double row = x[i], one_over = 1.0 / norm[i], log_norm = vmath::log(norm[i]) * inverse_m;
-    const double plain = sum_phi[i];
-    const double value = (m > 0.0 ? log_norm : plain) + middle[i], derivative = sum_slope[i] * one_over;
+    const double row = x[i], one_over = 1.0 / norm[i], mean = sum_f[i] * one_over;
+    const double tilted = madd(log_bounded(norm[i]), inverse_m, reference[i]);
+    const double value = average ? mean : tilted, derivative = sum_slope[i] * one_over;
     inverse_norm[i] = one_over;
     slope[i] = derivative;
+    double end = value;
     if constexpr (kWall) {
       const Tail t = tail(row, to.b);
       const double square = half_curvature * (t.q * t.q), stripped = base - half_curvature * t.rest;
-      const double smooth = value + (row < 0.0 ? stripped : square);
+      const double smooth = value + (row < left_end ? stripped : square);
       new_chi[i] = smooth;
       new_psi[i] = madd(-t.q, to.curvature, derivative);
-      f[i] = smooth - square;
+      end = smooth - square;
     } else {
       new_chi[i] = value;
       new_psi[i] = derivative;
-      f[i] = value;
     }
-    gain[i] = sum_f[i] * one_over - f[i];
+    f[i] = end;
+    gain[i] = mean - end;
   }
 }
 
@@ -567,13 +569,13 @@ void step_inwards(const Step& step, const Grid& from, const Grid& to, Workspace&
   for (int node = 0; node < step.nodes; ++node) {
     const double* const weight = ws.weight.data() + step.offset + node * padded;
     const double* const place = ws.place.data() + step.offset + node * padded;
-    const std::int32_t* const cell = ws.cell.data() + step.offset + node * padded;
+    const std::int64_t* const cell = ws.cell.data() + step.offset + node * padded;
     for (Index i = 0; i < to.rows; ++i) {
       double weights[kStencil];
       lagrange_weights(place[i], weights);
       const double share = p[i] * weight[i];
       // Whole cells, not points: neighbouring rows then never touch half of what the last one wrote.
-      double* const here = cells + static_cast<Index>(cell[i]) * kStencil;
+      double* const here = cells + cell[i] * kStencil;
 #pragma omp simd
       for (int j = 0; j < kStencil; ++j) here[j] = madd(share, weights[j], here[j]);
     }
