@@ -68,6 +68,7 @@ def recursion(
     Parameters
     ----------
     terminal : {"wall", "spin"}
+        Which f_{k+1}.
     variance : array, shape (k+1,)
         lambda_0, lambda_1 - lambda_0, ...; zeros are skipped.
     breakpoints : array, shape (k,)
@@ -86,7 +87,7 @@ def recursion(
     v_level, m = np.asarray(variance, float), np.r_[outer_breakpoint, np.asarray(breakpoints, float)]
     k, wall = len(v_level) - 1, terminal == "wall"
     dt, tolerance = GRID_SPACING / resolution, LOG_TOLERANCE + 8 * np.log(resolution)
-    reach = np.sqrt(2 * tolerance)
+    reach = np.sqrt(1.5 * tolerance)
     largest = 1.0 if wall else (25 - 0.13 * tolerance) / (0.17 * tolerance**2)
 
     # The steps, from inside: (level, m, variance, nodes); S and s before and after them.
@@ -120,7 +121,7 @@ def recursion(
         if wall:
             c = s[j] / s[j + 1]
             mean, spread = c * mean, c * (c * spread + v)
-            safe = np.sqrt(2 * (tolerance + max(0.0, -np.log(size[j]))))
+            safe = np.sqrt(1.5 * (tolerance + max(0.0, -np.log(size[j]))))
             right = min(reach * np.sqrt(total) + max(start, 0.0), safe * np.sqrt(size[j]))
             left = max(mean - reach * np.sqrt(spread), start - reach * np.sqrt(total))
             last = np.ceil(np.arcsinh(right / b[j]) / dt) + MARGIN
@@ -153,7 +154,7 @@ def recursion(
         z, w = np.polynomial.hermite_e.hermegauss(n)
         w /= w.sum()
         row = x[j + 1][:, None]
-        left = (row < 0) & wall
+        left = (row < 0) & wall & (mj > 0)
         c = s[j] / s[j + 1] if wall else 1.0
         y = np.where(left, c * row + np.sqrt(c * v) * z, row + np.sqrt(v) * z)
         if wall:
@@ -179,7 +180,7 @@ def recursion(
         norm = e.sum(1)
         transition = e / norm[:, None]
         value = middle + (np.log(norm) / mj if mj > 0 else (e * (phi - middle[:, None])).sum(1))
-        base = 0.0 if not wall else -0.5 * (np.log1p(mj * v / s[j]) / mj if mj > 0 else v / s[j])
+        base = -0.5 * np.log1p(mj * v / s[j]) / mj if wall and mj > 0 else 0.0
         q, rest2 = _tail(x[j + 1], b[j + 1])
         half = curve[j + 1] / 2
         chi.append(value + np.where(left[:, 0], base - rest2 * half, q * q * half))

@@ -213,7 +213,7 @@ struct Numbers {
     // A spin's f has poles at distance pi/2 from the axis, a wall's at 2.8 sqrt(S): both fitted to the error
     // of one step, see tests.
     largest_step = kWall ? 1.0 : (25.0 - 0.13 * l) / (0.17 * l * l);
-    range = std::sqrt(2.0 * l);
+    range = std::sqrt(1.5 * l);
   }
   int nodes(double ratio) const {
     const double l = log_tolerance;
@@ -304,7 +304,7 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
         // From further right a field does not come back to the wall: the last point stands for all of it.
         // There f' ~ exp(-x^2/(2S))/sqrt(S) must be small against the f' of the outer levels.
         const double width = g.b / numbers.scale;
-        const double safe = std::sqrt(2.0 * (numbers.log_tolerance + std::max(0.0, -2.0 * std::log(width))));
+        const double safe = std::sqrt(1.5 * (numbers.log_tolerance + std::max(0.0, -2.0 * std::log(width))));
         const double right = std::min(free + std::max(-wall.shift, 0.0), safe * width);
         const double left =
             std::max(left_mean - numbers.range * std::sqrt(left_variance), -wall.shift - free);
