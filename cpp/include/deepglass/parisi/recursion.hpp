@@ -1,32 +1,34 @@
 // The k-step replica-symmetry-breaking recursion of one Gaussian-field term, with all its derivatives.
 //
-// Levels lambda_0 <= .. <= lambda_k of the covariance of the field, breakpoints m_0 < m_1 < .. < m_k (m_0 =
-// 0), d_0 = lambda_0, d_i = lambda_i - lambda_{i-1}, gamma_v = Gaussian of variance v:
+// Levels lambda_0 <= .. <= lambda_k of the covariance of the field, breakpoints m_0 < .. < m_k (m_0 = 0);
+// d_0 = lambda_0, d_i = lambda_i - lambda_{i-1};  gamma_d is the Gaussian density of variance d.
 //
-//   hard wall   f_{k+1}(h) = ln Phi((h - kappa)/sqrt(1 - lambda_k + w^2)),    Ising spin   f_{k+1}(h) = ln
-//   2cosh h f_i(h)   = (1/m_i) ln int dh' gamma_{d_i}(h'-h) exp(m_i f_{i+1}(h')),     F = f_0(0) T_i(h,h')=
-//   gamma_{d_i}(h'-h) exp(m_i [f_{i+1}(h') - f_i(h)]),             f_i' = T_i f_{i+1}',  P_i = P_{i-1} T_i
-//   g_i      = int P_i (f_{i+1}')^2,   dF/dlambda_i = -(1/2)(m_{i+1}-m_i) g_i,   K = int P_k (f_{k+1}'')^2
-//   dF/dm_i  = (1/m_i)(E_{P_i} f_{i+1} - E_{P_{i-1}} f_i)
+//   hard wall   f_{k+1}(h) = ln Phi((h - kappa)/sqrt(1 - lambda_k + w^2))
+//   Ising spin  f_{k+1}(h) = ln 2cosh(h)
+//   f_i(h)    = (1/m_i) ln int dh' gamma_{d_i}(h' - h) exp(m_i f_{i+1}(h')),  F = f_0(0)
+//   T_i(h,h') = gamma_{d_i}(h' - h) exp(m_i [f_{i+1}(h') - f_i(h)]),  f_i' = T_i f_{i+1}',  P_i = P_{i-1} T_i
+//   g_i       = int P_i (f_{i+1}')^2,  dF/dlambda_i = -(1/2)(m_{i+1} - m_i) g_i,  K = int P_k (f_{k+1}'')^2
+//   dF/dm_i   = (1/m_i)(E_{P_i} f_{i+1} - E_{P_{i-1}} f_i)
 //
-// Scheme (all of it restated in python/deepglass/reference/parisi_recursion.py):
-// * Every f_i has its own grid h - kappa = b sinh(j dt), b = 1.2 sqrt(S): S = 1 - lambda_{i-1} + w^2 is the
-// square
-//   of the length on which f_i varies near the wall, and far from the wall that length is the distance.
-//   So 50 to 150 points serve every deficit; a spin has S = 1 and, f being even, half a grid.
-// * A step is a Gauss-Hermite rule; values between the points are 8-point Lagrange interpolations in t, and P
-// is
-//   moved by the transposed weights, so its mass stays 1 to rounding.  A large variance is cut into parts no
-//   larger than S (same m: exact), and the number of nodes follows from variance/S.
-// * Left of the wall f ~ -h^2/(2s), s = 1 - lambda_k + w^2 + sum m_j d_j.  There the factor exp(-m h'^2/(2s))
-// goes
-//   into the Gaussian: nodes c h + sqrt(c d) z, c = s/(s + m d).  Stored are chi = f + q^2/(2s) and f' - q/s
-//   with q = (sqrt(h^2+b^2) - h)/2, which are smooth and of order one also where f is of order 1/s.
+// Scheme (restated in plain NumPy in python/deepglass/reference/parisi_recursion.py):
 //
-// Cost: rows * nodes items a step, ~420 at k = 19.  Each item: 7 flops for the node, a root and a logarithm,
-// 50 flops of interpolation (3 fma + 4 per pair of weights, 2 x 8 fma), an exponential, 10 flops of sums;
-// forward 30 flops again; it keeps 24 bytes (weight, place).  8e3 items a term: 1e6 flops, 2.3e5 bytes:
-// within the L2 cache.
+// * Each f_i has a grid of its own, h - kappa = b sinh(j dt), b = 1.2 sqrt(S).  S = 1 - lambda_{i-1} + w^2 is
+//   the square of the length on which f_i varies near the wall; away from the wall that length is the
+//   distance.  So about 60 points serve every deficit.  A spin has S = 1 and, f being even, half a grid.
+//
+// * A step is a Gauss-Hermite rule.  Values between the points are 8-point Lagrange interpolations in t; P is
+//   moved by the transposed weights, so that its mass stays 1 to rounding.  A variance larger than S is cut
+//   (with the same m: exact); the number of nodes follows from variance/S.
+//
+// * Left of the wall f ~ -h^2/(2s), s = 1 - lambda_k + w^2 + sum m_j d_j over the inner levels.  There the
+//   factor exp(-m h'^2/(2s)) goes into the Gaussian: nodes c h + sqrt(c d) z, c = s/(s + m d).  Stored are
+//   chi = f + q^2/(2s) and psi = f' - q/s, q = (sqrt(h^2 + b^2) - h)/2: smooth, and of order one also where f
+//   is of order 1/s.
+//
+// Cost: (rows * nodes) items a step, 300 to 700 at k = 19, where a step has about 60 rows and 5 to 12 nodes.
+// An item takes some 130 flops: its place (a root, a logarithm), 8 weights (3 fma + 4 flops a pair), two sums
+// of 8, an exponential, three running sums; and the weights once more on the way in.  It keeps 24 bytes.  A
+// term of 1e4 items is 1.3e6 flops on 0.24 MB, which the second-level cache holds: bound by arithmetic.
 #pragma once
 
 #include <algorithm>
@@ -83,8 +85,7 @@ constexpr double kLogTolerance = 19.5;
 
 using vmath::madd;
 
-// e^x for |x| < 700 and ln x for normal x > 0: what the inner loops need, without the care for other
-// arguments.
+// e^x for |x| < 700 and ln x for normal x > 0: all that the inner loops need.
 DEEPGLASS_INLINE double exp_bounded(double x) {
   const auto [k, r] = vmath::detail::reduce(x);
   return vmath::detail::exp2_integer(k) * (1.0 + vmath::detail::expm1_reduced(r));
@@ -104,8 +105,7 @@ inline const std::vector<Rule>& hermite_rules() {
   return rules;
 }
 
-// Where one f lives: x_j = b sinh(t_j) for j < rows, t_j = (first + j) dt; or the one point x where the level
-// ends.
+// Where one f lives: x_j = b sinh(t_j), t_j = (first + j) dt, j < rows; or one point, where all walks begin.
 struct Grid {
   double b = 0.0;
   double curvature = 0.0;   // 1/s; 0 for a spin
@@ -117,8 +117,7 @@ struct Grid {
   Index offset = 0;  // into the pools of values
 };
 
-// One application of the Markov kernel, from the rows of grid j+1 to the points of grid j (j counts
-// outwards).
+// One Markov kernel, from the rows of grid j+1 to the points of grid j (j counts outwards).
 struct Step {
   double m = 0.0;
   double variance = 0.0;
