@@ -29,10 +29,11 @@ class Reproduce(types.ModuleType):
     def names(self) -> list[str]:
         return NAMES
 
-    def run(self, name: str, *, output: Path, quick: bool) -> None:
+    def run(self, name: str, *, output: Path, quick: bool) -> list[Path]:
         if self.error:
             raise self.error
         self.calls.append((name, output, quick))
+        return []
 
 
 @pytest.fixture

@@ -3,3 +3,4 @@
 
 #include "deepglass/parisi/deep_perceptron.hpp"
 #include "deepglass/parisi/gaussian_field.hpp"
+#include "deepglass/parisi/recursion.hpp"
