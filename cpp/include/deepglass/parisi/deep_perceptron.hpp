@@ -10,11 +10,7 @@
 //
 // With n = 0 the data are random; with n = 1 one replica is the teacher (Bayes-optimal, Nishimori line).
 //
-// What the solver rests on: the map x -> T(x) of these equations is monotone (no overlap decreases when
-// another grows), so its Jacobian J is a nonnegative matrix, I - J is a Z-matrix, and elimination without
-// pivoting has only positive pivots exactly when the spectral radius of J is below one.  The same few lines
-// therefore solve the Newton step, tell a stable solution from an unstable one, and bracket the replicon's
-// eigenvalue.
+// The map x -> T(x) of these equations is monotone: see layer_map.hpp for what follows from that.
 #pragma once
 
 #include <algorithm>
@@ -26,6 +22,7 @@
 #include "deepglass/core.hpp"
 #include "deepglass/parallel.hpp"
 #include "deepglass/parisi/gaussian_field.hpp"
+#include "deepglass/parisi/layer_map.hpp"
 
 namespace deepglass::parisi {
 
@@ -71,51 +68,6 @@ struct SolverOptions {
   double seed_overlap = 1e-4;
 };
 
-namespace detail {
-
-// I - J (or x I - J) for variables in the order Q(1), q(1), Q(2), q(2), ..., Q(L): five diagonals.
-class Pentadiagonal {
- public:
-  explicit Pentadiagonal(Index size) : size_(size), rows_(static_cast<std::size_t>(5 * size), 0.0) {}
-  double& operator()(Index row, Index column) {
-    return rows_[static_cast<std::size_t>(5 * row + column - row + 2)];
-  }
-  Index size() const { return size_; }
-  void clear() { std::fill(rows_.begin(), rows_.end(), 0.0); }
-
-  // Elimination without pivoting, in place.  False as soon as a pivot is not positive: for a Z-matrix this
-  // means that it is no M-matrix, that is, that the spectral radius of J is not below the diagonal shift.
-  bool factorise() {
-    Pentadiagonal& a = *this;
-    for (Index k = 0; k < size_; ++k) {
-      if (!(a(k, k) > 0.0)) return false;
-      for (Index i = k + 1; i <= std::min(k + 2, size_ - 1); ++i) {
-        const double factor = a(i, k) /= a(k, k);
-        for (Index j = k + 1; j <= std::min(k + 2, size_ - 1); ++j) a(i, j) -= factor * a(k, j);
-      }
-    }
-    return true;
-  }
-
-  void solve(std::vector<double>& x) {
-    Pentadiagonal& a = *this;
-    const auto at = [&](Index i) -> double& { return x[static_cast<std::size_t>(i)]; };
-    for (Index i = 0; i < size_; ++i) {
-      for (Index j = std::max<Index>(0, i - 2); j < i; ++j) at(i) -= a(i, j) * at(j);
-    }
-    for (Index i = size_ - 1; i >= 0; --i) {
-      for (Index j = i + 1; j <= std::min(i + 2, size_ - 1); ++j) at(i) -= a(i, j) * at(j);
-      at(i) /= a(i, i);
-    }
-  }
-
- private:
-  Index size_;
-  std::vector<double> rows_;
-};
-
-}  // namespace detail
-
 class DeepPerceptronSolver {
  public:
   DeepPerceptronSolver(const DeepPerceptron& model, const SolverOptions& options, const StopToken& stop = {})
@@ -126,6 +78,7 @@ class DeepPerceptronSolver {
         spin_(static_cast<std::size_t>(model.depth + 1)),
         field_(spin_.size()),
         image_(model.depth),
+        map_(model.depth),
         matrix_(2 * model.depth - 1),
         step_(static_cast<std::size_t>(2 * model.depth - 1)),
         residual_(step_.size()),
@@ -145,7 +98,7 @@ class DeepPerceptronSolver {
     evaluate(x);
     s.residual = residual(x);
     s.free_entropy = free_entropy(x);
-    s.replicon = spectral_radius(x, Map::replicon, true);
+    s.replicon = layer_map(x, Map::replicon).spectral_radius(matrix_);
     s.jammed = !s.converged && model_.replicas == 0 && smallest_bond_deficit(x) < 1e-3;
     return s;
   }
@@ -220,48 +173,25 @@ class DeepPerceptronSolver {
     return r;
   }
 
-  // shift * I - J at the point last evaluated, for the solid layers (rows of liquid ones are left as identity
-  // unless `all`).  The replicon map has the same form with other responses.
+  // The derivative of T at the point last evaluated; the replicon's map has the same form with other
+  // responses.
   enum class Map { longitudinal, replicon };
-  void fill_matrix(const Overlaps& x, Map map, double shift, bool all) {
+  const LayerMap& layer_map(const Overlaps& x, Map map) {
     const Index L = model_.depth;
-    matrix_.clear();
-    for (Index i = 0; i < matrix_.size(); ++i) matrix_(i, i) = shift;
-    const auto response = [&](const FieldMoments& m) {
-      return map == Map::replicon ? m.curvature : m.response;
-    };
-    // Column of q(l), or -1 where it is data.
-    const auto column = [&](Index l) { return l >= 1 && l < L ? 2 * l - 1 : Index{-1}; };
-    const auto subtract = [&](Index row, Index col, double value) {
-      if (col >= 0) matrix_(row, col) -= value;
-    };
+    map_.load = model_.load;
+    map_.q = x.q;
+    map_.Q = x.Q;
     for (Index b = 0; b < L; ++b) {
-      if (!all && at(x.Q, b) == 0.0) continue;
-      const double left = at(x.q, b), right = at(x.q, b + 1), Q = at(x.Q, b);
-      const double g = wall_at(b).slope, dg = response(wall_at(b));
-      const Bond image = bond(model_.load * left * right * g);
-      const double dQ = map == Map::replicon ? image.complement * image.complement : image.response;
-      const double factor = model_.load * dQ;
-      const Index row = 2 * b;
-      subtract(row, row, factor * left * right * dg * left * right);
-      subtract(row, column(b), factor * right * (g + left * dg * Q * right));
-      subtract(row, column(b + 1), factor * left * (g + right * dg * Q * left));
+      const FieldMoments& m = wall_at(b);
+      at(map_.g, b) = m.slope;
+      at(map_.wall_response, b) = map == Map::replicon ? m.curvature : m.response;
+      const Bond image = bond(model_.load * at(x.q, b) * at(x.q, b + 1) * m.slope);
+      at(map_.bond_response, b) = map == Map::replicon ? image.complement * image.complement : image.response;
     }
     for (Index l = 1; l < L; ++l) {
-      if (!all && !x.solid(l)) continue;
-      const Index row = column(l);
-      const double kappa = response(spin_at(l));
-      // The two bonds of the neuron; `other` is the neuron at the far end.
-      for (const Index b : {l - 1, l}) {
-        const Index other = b == l ? l + 1 : l - 1;
-        const double far = at(x.q, other), Q = at(x.Q, b);
-        const double g = wall_at(b).slope, dg = response(wall_at(b));
-        const double near = at(x.q, l);
-        subtract(row, 2 * b, kappa * far * (g + Q * dg * near * far));
-        subtract(row, column(other), kappa * Q * (g + far * dg * Q * near));
-        subtract(row, row, kappa * far * Q * dg * Q * far);
-      }
+      at(map_.spin_response, l) = map == Map::replicon ? spin_at(l).curvature : spin_at(l).response;
     }
+    return map_;
   }
 
   // Follows x towards the solution it leads to, with the solid layers fixed; true if it ends on a stable one.
@@ -281,14 +211,15 @@ class DeepPerceptronSolver {
       TimedStop(stop_).check();
       const double r = residual(x);
       difference(x, residual_);
-      fill_matrix(x, Map::longitudinal, 1.0, false);
+      const LayerMap& map = layer_map(x, Map::longitudinal);
+      map.fill(matrix_, 1.0, false);
       // The smallest of the shifts 1, 1 + excess, 1 + 4 excess, ... that is above rho.
       double shift = 1.0;
       excess = std::max(excess / 16.0, 1e-12);
       while (!matrix_.factorise()) {
         shift = 1.0 + excess;
         if (excess > kMaxExcess) return false;
-        fill_matrix(x, Map::longitudinal, shift, false);
+        map.fill(matrix_, shift, false);
         excess *= 4.0;
       }
       step_ = residual_;
@@ -441,33 +372,14 @@ class DeepPerceptronSolver {
     return s;
   }
 
-  // Largest eigenvalue of the map's derivative, bracketed by the sign of the pivots of shift * I - J.
-  double spectral_radius(const Overlaps& x, Map map, bool all) {
-    const auto below = [&](double shift) {
-      fill_matrix(x, map, shift, all);
-      return matrix_.factorise();
-    };
-    double high = 1.0;
-    while (!below(high)) {
-      high *= 2.0;
-      if (!(high < 1e12)) return std::numeric_limits<double>::infinity();
-    }
-    double low = high > 1.0 ? 0.5 * high : 0.0;
-    while (high - low > 1e-14 * high) {
-      const double middle = 0.5 * (low + high);
-      if (middle <= low || middle >= high) break;
-      (below(middle) ? high : low) = middle;
-    }
-    return high;
-  }
-
   DeepPerceptron model_;
   SolverOptions options_;
   StopToken stop_;
   std::vector<FieldMoments> wall_, spin_;
   std::vector<double> field_;
   Overlaps image_;
-  detail::Pentadiagonal matrix_;
+  LayerMap map_;
+  Pentadiagonal matrix_;
   std::vector<double> step_, residual_, trial_residual_;
   double liquid_slope_ = 0.0;
 };
