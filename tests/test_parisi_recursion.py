@@ -298,6 +298,18 @@ def test_accuracy_of_ordinary_levels(k: int, deficit: float) -> None:
         assert spin.one_minus_last == pytest.approx(spin_fine.one_minus_last, rel=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("terminal", "total"), [("wall", 0.05), ("wall", 0.99), ("spin", 0.1), ("spin", 30.0)]
+)
+def test_many_small_steps(terminal: str, total: float) -> None:
+    # What is wrong at the ends of the grids would wander inwards, some cells a step.
+    v, m = shared(total, 200), uniform(200)
+    at, fine = (kernel(terminal, v, m, deficit=1 - total % 1, resolution=r) for r in (1.0, 2.0))
+    assert at.value == pytest.approx(fine.value, abs=2e-8)
+    scale = max(1.0, fine.slope_square.max())
+    assert_allclose(at.slope_square, fine.slope_square, rtol=0, atol=5e-8 * scale)
+
+
 def test_error_falls_with_resolution() -> None:
     v, m = shared(0.9, 5), uniform(5)
     exact = kernel("wall", v, m, deficit=0.1, resolution=4.0).slope_square

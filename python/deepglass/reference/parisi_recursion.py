@@ -16,7 +16,7 @@ from scipy.special import erfcx, log_ndtr
 Array = NDArray[np.float64]
 
 GRID_SCALE, GRID_SPACING, LOG_TOLERANCE = 1.2, 0.07, 19.5
-STENCIL, MARGIN, MOST_NODES = 8, 3, 40
+STENCIL, MARGIN, BEYOND, MOST_NODES = 8, 3, 1, 40
 
 
 @dataclass
@@ -87,7 +87,7 @@ def recursion(
     v_level, m = np.asarray(variance, float), np.r_[outer_breakpoint, np.asarray(breakpoints, float)]
     k, wall = len(v_level) - 1, terminal == "wall"
     dt, tolerance = GRID_SPACING / resolution, LOG_TOLERANCE + 8 * np.log(resolution)
-    reach = np.sqrt(1.5 * tolerance)
+    reach = np.sqrt((1.5 if wall else 2) * tolerance)
     largest = 1.0 if wall else (25 - 0.13 * tolerance) / (0.17 * tolerance**2)
 
     # The steps, from inside: (level, m, variance, nodes); S and s before and after them.
@@ -112,7 +112,7 @@ def recursion(
     start = -shift if wall else 0.0
     x: list[Array] = [np.array([start])]
     b = [GRID_SCALE * np.sqrt(w if wall else 1.0) for w in size]
-    first = [0.0]
+    first, closed = [0.0], [False]
     total = tilt = spread = 0.0
     mean = min(start, 0.0)
     for j in range(len(steps) - 1, -1, -1):
@@ -122,7 +122,9 @@ def recursion(
             c = s[j] / s[j + 1]
             mean, spread = c * mean, c * (c * spread + v)
             safe = np.sqrt(1.5 * (tolerance + max(0.0, -np.log(size[j]))))
-            right = min(reach * np.sqrt(total) + max(start, 0.0), safe * np.sqrt(size[j]))
+            end, safe = reach * np.sqrt(total) + max(start, 0.0), safe * np.sqrt(size[j])
+            right = min(end, safe)
+            closed.insert(0, end > safe)
             left = max(mean - reach * np.sqrt(spread), start - reach * np.sqrt(total))
             last = np.ceil(np.arcsinh(right / b[j]) / dt) + MARGIN
             first.insert(0, min(np.floor(np.arcsinh(left / b[j]) / dt) - MARGIN, last - STENCIL + 1))
@@ -157,11 +159,11 @@ def recursion(
         left = (row < 0) & wall & (mj > 0)
         c = s[j] / s[j + 1] if wall else 1.0
         y = np.where(left, c * row + np.sqrt(c * v) * z, row + np.sqrt(v) * z)
-        if wall:
+        if wall and closed[j]:  # the last point stands for all beyond it
             y = np.minimum(y, x[j][-1])
         tau = np.arcsinh((y if wall else np.abs(y)) / b[j]) / dt - first[j]
         count = len(x[j])
-        tau = np.clip(tau, 0 if wall else -0.5, count - 1)
+        tau = np.clip(tau, -BEYOND if wall else -0.5, count - 1 + BEYOND)
         cell = np.clip(np.floor(tau) - (STENCIL // 2 - 1), 0 if wall else -(STENCIL // 2), count - STENCIL)
         weights = lagrange_weights(tau - cell - (STENCIL - 1) / 2)
         index = cell.astype(int)[..., None] + np.arange(STENCIL)

@@ -79,6 +79,9 @@ constexpr int kLanes = 4;
 constexpr double kShift = 0x1.8p52;
 constexpr int kMostNodes = 40;
 constexpr int kMostSteps = 4096;
+// How far, in cells, the last stencil is used beyond its points.  A value held constant there would be wrong
+// by its slope, and many small steps carry the error 4 cells inwards each.
+constexpr double kBeyond = 1.0;
 constexpr double kGridScale = 1.2;
 constexpr double kGridSpacing = 0.07;
 constexpr double kLogTolerance = 19.5;
@@ -112,6 +115,7 @@ struct Grid {
   double first = 0.0;       // t_0/dt: an integer for a wall, 1/2 for a spin
   double lowest = 0.0;      // smallest place, in units of dt from t_0; a spin's grid goes on to h = 0
   double first_cell = 0.0;  // smallest start of a stencil; a spin's grid has mirror images
+  bool closed = false;      // the last point stands for all beyond it
   Index rows = 0;
   Index padded = 0;  // rows rounded up to whole vectors
   Index offset = 0;  // into the pools of values
@@ -212,7 +216,7 @@ struct Numbers {
     // A spin's f has poles at distance pi/2 from the axis, a wall's at 2.8 sqrt(S): both fitted to the error
     // of one step, see tests.
     largest_step = kWall ? 1.0 : (25.0 - 0.13 * l) / (0.17 * l * l);
-    range = std::sqrt(1.5 * l);
+    range = std::sqrt((kWall ? 1.5 : 2.0) * l);
   }
   int nodes(double ratio) const {
     const double l = log_tolerance;
@@ -239,7 +243,7 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
     Grid g;
     g.b = numbers.scale * std::sqrt(kWall ? scale : 1.0);
     g.curvature = kWall ? 1.0 / s : 0.0;
-    g.lowest = kWall ? 0.0 : -0.5;
+    g.lowest = kWall ? -kBeyond : -0.5;
     g.first_cell = kWall ? 0.0 : -static_cast<double>(kGhosts);
     ws.grids.push_back(g);
   };
@@ -304,7 +308,8 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
         // There f' ~ exp(-x^2/(2S))/sqrt(S) must be small against the f' of the outer levels.
         const double width = g.b / numbers.scale;
         const double safe = std::sqrt(1.5 * (numbers.log_tolerance + std::max(0.0, -2.0 * std::log(width))));
-        const double right = std::min(free + std::max(-wall.shift, 0.0), safe * width);
+        const double end = free + std::max(-wall.shift, 0.0), right = std::min(end, safe * width);
+        g.closed = end > safe * width;
         const double left =
             std::max(left_mean - numbers.range * std::sqrt(left_variance), -wall.shift - free);
         const double last = std::ceil(std::asinh(right / g.b) / numbers.spacing) + 3.0;
@@ -426,12 +431,11 @@ void step_outwards(const Step& step, const Grid& from, const Grid& to, double sp
   const double deviation = std::sqrt(v), left_deviation = std::sqrt(c * v);
   const double b = from.b, inverse_b = 1.0 / from.b, inverse_spacing = 1.0 / spacing;
   const double inverse_s = from.curvature, half_inverse_s = 0.5 * from.curvature;
-  const double shift = from.first, last = static_cast<double>(from.rows - 1);
+  const double shift = from.first, last = static_cast<double>(from.rows - 1) + kBeyond;
   // Bounds known at compile time would be propagated into branches, and the loop over rows not vectorised.
   const double lowest = from.lowest;
-  // A wall's last point stands for all to its right (f = 0); a spin's f goes on.
-  const double rightmost = kWall ? ws.x[static_cast<std::size_t>(from.offset + from.rows - 1)]
-                                 : std::numeric_limits<double>::max();
+  const double rightmost = from.closed ? ws.x[static_cast<std::size_t>(from.offset + from.rows - 1)]
+                                       : std::numeric_limits<double>::max();
   const double last_cell = static_cast<double>(from.rows - kStencil);
   const double first_cell = from.first_cell;
   const double* const x = ws.x.data() + to.offset;
