@@ -298,9 +298,7 @@ def test_accuracy_of_ordinary_levels(k: int, deficit: float) -> None:
         assert spin.one_minus_last == pytest.approx(spin_fine.one_minus_last, rel=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("terminal", "total"), [("wall", 0.05), ("wall", 0.99), ("spin", 0.1), ("spin", 30.0)]
-)
+@pytest.mark.parametrize(("terminal", "total"), [("wall", 0.05), ("wall", 0.99), ("spin", 0.1), ("spin", 30.0)])
 def test_many_small_steps(terminal: str, total: float) -> None:
     # What is wrong at the ends of the grids would wander inwards, some cells a step.
     v, m = shared(total, 200), uniform(200)

@@ -109,6 +109,49 @@ Arrays solve(Index depth, const Array& loads, int replicas, double wall_width, d
   return result;
 }
 
+Arrays solve_hierarchical(Index depth, double load, const Array& breakpoints, double wall_width,
+                          double wall_shift, double tolerance, Index max_iter, int threads) {
+  const DeepPerceptron model = make_model(depth, load, 0, wall_width, wall_shift);
+  const auto m = vector(breakpoints, "breakpoints");
+  require(m.size() >= 1 && m.size() <= 64,
+          "breakpoints must have 1 to 64 entries, got " + std::to_string(m.size()));
+  for (Index i = 0; i < m.size(); ++i) {
+    require(m[i] > (i == 0 ? 0.0 : m[i - 1]) && m[i] < 1.0,
+            "breakpoints must increase strictly within (0, 1), got " + std::to_string(m[i]) +
+                " at position " + std::to_string(i));
+  }
+  const SolverOptions options = make_options(tolerance, max_iter);
+  const StopToken stop = stop_token();
+  HierarchicalSolution s;
+  {
+    py::gil_scoped_release release;
+    s = HierarchicalSolver(model, m, options, threads, stop).solve();
+  }
+  const Index levels = m.size() + 1;
+  const auto table = [levels](const std::vector<double>& values) {
+    Array out({static_cast<Index>(values.size()) / levels, levels});
+    std::copy(values.begin(), values.end(), out.mutable_data());
+    return out;
+  };
+  const auto number = [](auto value) {
+    py::array_t<decltype(value)> out(1);
+    out.mutable_at(0) = value;
+    return out;
+  };
+  Arrays result;
+  result["neuron_overlap"] = table(s.q);
+  result["neuron_deficit"] = table(s.q_complement);
+  result["bond_overlap"] = table(s.Q);
+  result["bond_deficit"] = table(s.Q_complement);
+  result["free_entropy"] = number(s.free_entropy);
+  result["replicon"] = number(s.replicon);
+  result["residual"] = number(s.residual);
+  result["min_gap"] = number(s.min_gap);
+  result["iterations"] = number(s.iterations);
+  result["converged"] = number(s.converged);
+  return result;
+}
+
 Arrays transitions(Index depth, int replicas, double wall_width, double wall_shift, Index first, Index last,
                    double tolerance, Index max_iter) {
   const DeepPerceptron model = make_model(depth, 1.0, replicas, wall_width, wall_shift);
@@ -233,6 +276,11 @@ void bind_parisi(py::module_& m) {
         py::arg("threads") = 0,
         "Replica-symmetric saddle points of the deep perceptron network, one for each load (n_loads,), each\n"
         "from the same start, given as 1 - q (depth+1,) and 1 - Q (depth,).");
+  m.def("deep_perceptron_solve_hierarchical", &solve_hierarchical, py::arg("depth"), py::arg("load"),
+        py::arg("breakpoints"), py::arg("wall_width"), py::arg("wall_shift"), py::arg("atol") = 1e-8,
+        py::arg("max_iter") = 100000, py::arg("threads") = 0,
+        "Saddle point of the deep perceptron network with k = len(breakpoints) steps of replica symmetry\n"
+        "breaking, random data, wetting branch; overlaps (layer, k+1).");
   m.def("deep_perceptron_transition_loads", &transitions, py::arg("depth"), py::arg("replicas"),
         py::arg("wall_width"), py::arg("wall_shift"), py::arg("first"), py::arg("last"),
         py::arg("atol") = 1e-13, py::arg("max_iter") = 20000,

@@ -1,4 +1,4 @@
-"""The replica-symmetric deep perceptron network, to be read next to the paper.
+"""The deep perceptron network, to be read next to the paper: replica symmetric, and with k steps of breaking.
 
 Symbols: depth L, load alpha, q(l) neuron overlaps l = 0..L, Q(l) bond overlaps l = 1..L (index l - 1 here),
 n replicas kept in the replica limit (0: random data; 1: teacher).  Averages are trapezoid sums over the
@@ -11,7 +11,10 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 from scipy.special import log_ndtr
+
+from .parisi_recursion import recursion
 
 Vector = npt.NDArray[np.float64]
 
@@ -131,3 +134,68 @@ def wetting_solution(
         for layer in unstable:
             for b in (layer - 1, layer):
                 Q[b] = bond_overlap(alpha * q[b] * q[b + 1] * g_liquid, n)
+
+
+def hierarchical_bond_overlap(A: Vector, m: Vector) -> Vector:
+    """Levels Q_0 .. Q_k from A_i = -(Q^-1)_i and the breakpoints m_1 .. m_k.
+
+    ``beta_{i-1} = beta_i - m_i (A_i - A_{i-1})``, ``Q_0 = A_0/beta_0^2``, ``Q_i = Q_{i-1} + (1/beta_{i-1} -
+    1/beta_i)/m_i``; beta_k is the root of ``Q_k + 1/beta_k = 1``.
+    """
+    steps = m * np.diff(A)
+
+    def overlaps(beta_k: float) -> Vector:
+        beta = beta_k - np.concatenate([np.cumsum(steps[::-1])[::-1], [0.0]])
+        return np.cumsum(np.concatenate([[A[0] / beta[0] ** 2], np.diff(-1 / beta) / m]))
+
+    lowest = max(1.0, steps.sum())
+    root = brentq(
+        lambda b: overlaps(b)[-1] + 1 / b - 1, lowest * (1 + 1e-12) + 1e-12, 1e6 * lowest, xtol=1e-300, rtol=1e-14
+    )
+    return overlaps(root)
+
+
+def hierarchical_iterate(
+    q: Vector, Q: Vector, alpha: float, m: Vector, wall_width: float = 0.0, wall_shift: float = 0.0
+) -> tuple[Vector, Vector, float]:
+    """One step of the saddle-point equations with k steps of replica symmetry breaking, random data.
+
+    Parameters
+    ----------
+    q, Q : arrays, shapes (L + 1, k + 1) and (L, k + 1)
+        Overlaps, levels last.
+    alpha : float
+        Load.
+    m : array, shape (k,)
+        Breakpoints.
+    wall_width, wall_shift : float
+        Of the constraint.
+
+    Returns
+    -------
+    q, Q : arrays
+        The new overlaps.
+    free_entropy : float
+        Per N M, at the saddle point.
+    """
+    L = len(Q)
+    weights = np.diff(np.concatenate([[0.0], m, [1.0]]))
+    g = np.zeros_like(Q)
+    new_q, new_Q = q.copy(), Q.copy()
+    entropy = 0.0
+    for b in range(L):
+        lam = q[b] * Q[b] * q[b + 1]
+        term = recursion("wall", np.diff(lam, prepend=0.0), m, deficit=1 - lam[-1], width=wall_width, shift=wall_shift)
+        g[b] = term.slope_square
+        if lam[-1] > 0:
+            new_Q[b] = hierarchical_bond_overlap(alpha * q[b] * q[b + 1] * g[b], m)
+        Lam = 1 - Q[b, -1] + np.concatenate([np.cumsum((m * np.diff(Q[b]))[::-1])[::-1], [0.0]])
+        ln_det = np.log(Lam[-1]) + np.sum(np.log(Lam[:-1] / Lam[1:]) / m) + Q[b, 0] / Lam[0]
+        entropy += term.value + ln_det / (2 * alpha)
+    for layer in range(1, L):
+        eps = q[layer - 1] * Q[layer - 1] * g[layer - 1] + Q[layer] * q[layer + 1] * g[layer]
+        eps = np.maximum.accumulate(eps)
+        term = recursion("spin", np.diff(eps, prepend=0.0), m)
+        new_q[layer] = term.slope_square
+        entropy += np.sum(weights * eps * q[layer]) / 2 + term.value - eps[-1] / 2
+    return new_q, new_Q, entropy
