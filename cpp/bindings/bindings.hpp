@@ -31,8 +31,12 @@ inline std::string shape_text(const py::array& a) {
   return text + (a.ndim() == 1 ? ",)" : ")");
 }
 
-inline Span<const double> view(const Array& a) { return {a.data(), static_cast<Index>(a.size())}; }
-inline Span<double> mutable_view(Array& a) { return {a.mutable_data(), static_cast<Index>(a.size())}; }
+inline Span<const double> view(const Array& a) {
+  return {a.data(), static_cast<Index>(a.size())};
+}
+inline Span<double> mutable_view(Array& a) {
+  return {a.mutable_data(), static_cast<Index>(a.size())};
+}
 
 // One dimension, of the given length where size >= 0.
 inline Span<const double> vector(const Array& a, const char* name, Index size = -1) {
@@ -55,6 +59,8 @@ inline void require_finite(Span<const double> x, const char* name) {
 bool python_signal_pending();
 
 // For kernels that run with the GIL released; called on the thread that entered the binding.
-inline StopToken stop_token() { return StopToken(&python_signal_pending); }
+inline StopToken stop_token() {
+  return StopToken(&python_signal_pending);
+}
 
 }  // namespace deepglass::bindings
