@@ -33,7 +33,9 @@ class Reproduce(types.ModuleType):
         if self.error:
             raise self.error
         self.calls.append((name, output, quick))
-        return []
+        output.mkdir(parents=True, exist_ok=True)
+        (output / f"{name}.txt").write_text(f"table of {name}")
+        return [output / f"{name}.png", output / f"{name}.txt"]
 
 
 @pytest.fixture
@@ -85,9 +87,19 @@ def test_module(code: str) -> None:
         ("spectra overlaps --output a/b", [(name, Path("a/b"), False) for name in reversed(NAMES)]),
     ],
 )
-def test_reproduce(arguments: str, calls: list[tuple[str, Path, bool]], reproduce: Reproduce) -> None:
+def test_reproduce(
+    arguments: str,
+    calls: list[tuple[str, Path, bool]],
+    reproduce: Reproduce,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["reproduce", *arguments.split()]) == 0
     assert reproduce.calls == calls
+    printed = capsys.readouterr().out
+    assert all(f"table of {name}\n" in printed for name, _, _ in calls)
 
 
 def test_reproduce_unknown_name(reproduce: Reproduce, capsys: pytest.CaptureFixture[str]) -> None:
