@@ -1,5 +1,9 @@
 #include "deepglass/vmath.hpp"
 
+#include <algorithm>
+#include <functional>
+#include <optional>
+
 #include "bindings.hpp"
 
 namespace deepglass::bindings {
@@ -7,21 +11,30 @@ namespace deepglass::bindings {
 namespace {
 
 using ArrayFunction = void (*)(Span<const double>, Span<double>);
+using OutArray = py::array_t<double, py::array::c_style>;  // written in place, hence never converted
+
+// y = f(x), a new array or `out`, which may be x itself but not overlap it otherwise.
+OutArray apply(ArrayFunction f, const Array& x, const std::optional<OutArray>& out) {
+  const std::vector<py::ssize_t> shape(x.shape(), x.shape() + x.ndim());
+  OutArray y = out ? *out : OutArray(shape);
+  if (!std::equal(shape.begin(), shape.end(), y.shape(), y.shape() + y.ndim())) {
+    throw std::invalid_argument("out must have shape " + shape_text(x) + ", got " + shape_text(y));
+  }
+  const Span<const double> from = view(x);
+  const Span<double> to{y.mutable_data(), from.size()};
+  const std::less<const double*> before;
+  if (from.data() != to.data() && before(from.begin(), to.end()) && before(to.begin(), from.end())) {
+    throw std::invalid_argument("out must be x itself or not overlap it");
+  }
+  py::gil_scoped_release release;
+  f(from, to);
+  return y;
+}
 
 void bind(py::module_& m, const char* name, ArrayFunction f, const char* doc) {
   m.def(
-      name,
-      [f](const Array& x) {
-        Array y(std::vector<py::ssize_t>(x.shape(), x.shape() + x.ndim()));
-        const Span<const double> in = view(x);
-        const Span<double> out = mutable_view(y);
-        {
-          py::gil_scoped_release release;
-          f(in, out);
-        }
-        return y;
-      },
-      py::arg("x"), doc);
+      name, [f](const Array& x, const std::optional<OutArray>& out) { return apply(f, x, out); },
+      py::arg("x"), py::arg("out").noconvert() = py::none(), doc);
 }
 
 }  // namespace
