@@ -2,7 +2,8 @@
 //
 // Each function is always inlined and does the same arithmetic for every argument (selections are blends),
 // hence the same bits in every lane, for every array length, on v3 and on v4.  NaN, infinities, signed zeros,
-// subnormal numbers and overflow go as in libm.  Errors: exp and log below 1 ulp, the others below 4 ulp.
+// subnormal numbers and overflow go as in libm.  Errors: exp, log, log1p below 1 ulp, expm1, log_2cosh,
+// erf below 2, tanh below 3, the Gaussian tail below 2e-15 relative, wherever the result is a normal number.
 //
 // All polynomials are truncated Chebyshev series of the function named above them, on the interval named,
 // computed with 60 digits from mpmath and rearranged into powers; the first neglected term is below 2^-53.

@@ -91,19 +91,16 @@ def log_normal_sf(x: ArrayLike) -> Array:
     return log_normal_cdf(-_doubles(x))
 
 
-def _minus_log_derivative(a: Array) -> Array:
-    """phi(a) / Phi(-a) = sqrt(2/pi) / erfcx(a / sqrt 2)."""
-    with np.errstate(over="ignore", divide="ignore"):
-        return np.asarray(np.sqrt(2.0 / np.pi) / special.erfcx(a / np.sqrt(2.0)))
-
-
 def inverse_mills_ratio(x: ArrayLike) -> Array:
-    """R(x) = phi(x) / Phi(x) = (d/dx) ln Phi(x)."""
-    return _minus_log_derivative(-_doubles(x))
+    """R(x) = phi(x) / Phi(x) = (d/dx) ln Phi(x) = sqrt(2/pi) / erfcx(-x / sqrt 2)."""
+    x = _doubles(x)
+    scaled_tail = special.erfcx(-np.maximum(x, -1e9) / np.sqrt(2.0))
+    # Before -1e9 the ratio is -x to the last bit, and erfcx would run into the subnormal numbers.
+    return np.asarray(np.where(x < -1e9, -x, np.sqrt(2.0 / np.pi) / scaled_tail))
 
 
 def inverse_mills_ratio_slope(x: ArrayLike, *, n_levels: int = 60) -> Array:
-    """The derivative of the inverse Mills ratio, -R (R + x), in (-1, 0).
+    """The derivative of the inverse Mills ratio, -R (R + x), between -1 and 0.
 
     For x < -5, R + x is the difference of two nearly equal numbers; there it is taken from Laplace's
     continued fraction  R(-a) - a = 1/(a + 2/(a + 3/(a + ...))).
