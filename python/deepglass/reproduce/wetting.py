@@ -243,12 +243,12 @@ def _table(data: dict[str, xr.Dataset]) -> list[_Row]:
         rows += [
             _Row(
                 f"ln alpha_g(l) proportional to l ({scenario}): slope", "constant",
-                f"{float(steps[0]):.2f} ... {float(steps[-1]):.2f}", "-",
+                f"{float(steps[0]):.2f} ... {float(steps[-1]):.2f}", "not a law",
                 f"slope from l = 1-2 to l = {_LAW_LAYERS - 1}-{_LAW_LAYERS}: alpha_g(l) bends over",
             ),
             _Row(
-                f"capacity grows exponentially with depth ({scenario})", "no limit", f"{limit:.2f}", "-",
-                "load above which no liquid remains at infinite depth: the front is free beyond it",
+                f"capacity grows exponentially with depth ({scenario})", "no limit", f"{limit:.2f}", "finite",
+                "load without liquid at infinite depth (depth 80): the front runs free beyond it",
             ),
             _Row(
                 f"a finite depth loses its liquid ({scenario}, L = {_DEPTH})", "yes",

@@ -12,7 +12,7 @@
 // it that would make two levels cross is not taken, since levels that have met stay together.
 #pragma once
 
-#include <Eigen/Dense>
+#include <Eigen/QR>
 #include <algorithm>
 #include <cmath>
 #include <deque>
