@@ -1,4 +1,4 @@
-"""The deep perceptron network, replica symmetric."""
+"""The deep perceptron network, replica symmetric and with steps of replica symmetry breaking."""
 
 import math
 import os
@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 import warnings
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -146,8 +147,8 @@ def test_depth_two_jams():
     assert solution.converged and 0 < solution.bond_deficit[0, 0] < 1e-4
     ratio = float(solution.neuron_deficit[1, 0] / (solution.neuron_deficit[1, 0] + solution.bond_deficit[0, 0]))
     assert ratio == pytest.approx(math.sqrt(2 / math.pi), rel=1e-3)
-    for load in (jamming * 1.001, 60.0, 1e5):
-        with pytest.raises(dg.NumericalError, match="overlaps run away to 1"):
+    for load in (jamming * 1.02, 60.0, 1e5):
+        with pytest.raises(dg.NumericalError, match="depth 2, wall_shift 0: the overlaps run away to 1"):
             dg.parisi.solve(network(load, depth=2))
     curve = dg.parisi.scan(network(1.0, depth=2), [1.0, 20.0, 60.0])
     assert curve.branch.values.tolist() == ["liquid", "wetting", "jammed"]
@@ -326,6 +327,17 @@ def test_broken_solution_has_the_right_limits():
     assert gaps[0] > gaps[1] > gaps[2]
 
 
+@pytest.mark.parametrize(("depth", "load"), [(20, 20.0), (20, 50.0), (4, 30.0)])
+def test_one_step_is_converged_where_it_says_so(depth, load):
+    solution = dg.parisi.solve(network(load, depth=depth), steps=1)
+    assert bool(solution.converged) == bool(solution.residual <= 1e-8)
+    q, Q, m = solution.neuron_overlap.values, solution.bond_overlap.values, solution.breakpoint.values[1:]
+    new_q, new_Q, _ = reference.hierarchical_iterate(q, Q, load, m)
+    assert solution.converged
+    np.testing.assert_allclose(new_q, q, atol=2e-7)
+    np.testing.assert_allclose(new_Q, Q, atol=2e-7)
+
+
 def test_layout_with_steps():
     solution = dg.parisi.solve(network(10.0, depth=4), steps=2, breakpoints=[0.3, 0.7])
     assert solution.neuron_overlap.shape == (5, 3) and solution.bond_overlap.shape == (4, 3)
@@ -374,30 +386,24 @@ def functional(q, Q, load, n, width, shift):
 
 
 @pytest.mark.parametrize(
-    ("scenario", "branch", "load", "depth", "wall"),
-    [
-        ("random", "wetting", 60.0, 4, {}),
-        ("random", "wetting", 30.0, 3, {"wall_width": 0.1, "wall_shift": 0.2}),
-    ],
+    ("load", "depth", "width", "shift"), [(60.0, 4, 0.0, 0.0), (30.0, 3, 0.1, 0.2), (400.0, 7, 0.0, 0.0)]
 )
-def test_free_entropy_is_stationary(scenario, branch, load, depth, wall):
-    # For n = 0 the entropy is stationary in every overlap.  (For n = 1 it is the n-derivative of the functional
-    # that is reported, and stationarity is that of the functional itself at n = 1.)
-    solution = dg.parisi.solve(network(load, scenario, depth, **wall), branch=branch)
-    q, Q = solution.neuron_overlap.values[:, 0], solution.bond_overlap.values[:, 0]
-    n = int(scenario == "teacher")
-    width, shift = wall.get("wall_width", 0.0), wall.get("wall_shift", 0.0)
+def test_free_entropy_is_stationary(load, depth, width, shift):
+    # Random data only: with a teacher the number given is the derivative of the functional in n, at n = 1.
+    solution = dg.parisi.solve(network(load, depth=depth, wall_width=width, wall_shift=shift))
+    q, Q, n = solution.neuron_overlap.values[:, 0], solution.bond_overlap.values[:, 0], 0
     assert functional(q, Q, load, n, width, shift) == pytest.approx(float(solution.free_entropy), abs=1e-10)
+    step = 3e-6
     for array in (q, Q):
         for i in range(len(array)):
             if array[i] in (0.0, 1.0):
                 continue
             values = []
             for sign in (1, -1):
-                array[i] += sign * 1e-5
+                array[i] += sign * step
                 values.append(functional(q, Q, load, n, width, shift))
-                array[i] -= sign * 1e-5
-            assert abs(values[0] - values[1]) / 2e-5 < 1e-7
+                array[i] -= sign * step
+            assert abs(values[0] - values[1]) / (2 * step) < 1e-7
 
 
 def dense_replicon(q, Q, load, n):
@@ -491,6 +497,12 @@ def test_thick_branch_is_followed_down_to_its_end():
         np.testing.assert_allclose(solution.neuron_overlap, direct.neuron_overlap, atol=1e-9)
     with pytest.raises(dg.NumericalError, match="thick branch does not exist at load 400"):
         dg.parisi.solve(network(400.0, "teacher"), branch="thick")
+    with pytest.raises(dg.NumericalError, match="thick branch does not exist at load 300"):
+        dg.parisi.solve(network(300.0, "teacher"), branch="thick", start=solution)
+    with pytest.raises(dg.NumericalError, match="crystal branch does not exist at load 50"):
+        dg.parisi.solve(network(50.0, "teacher"), branch="crystal", start=dg.parisi.solve(network(50.0, "teacher")))
+    with pytest.raises(dg.NumericalError, match="crystal branch does not exist at load 6"):
+        dg.parisi.solve(network(6.0, "teacher", depth=2), branch="crystal")
     with pytest.raises(dg.NumericalError, match="crystal branch does not exist at load 10"):
         dg.parisi.solve(network(10.0, "teacher"), branch="crystal")
 
@@ -513,6 +525,7 @@ def test_scan_equals_solve_for_any_number_of_threads():
 def test_scan_marks_missing_branches():
     curve = dg.parisi.scan(network(1.0, "teacher"), [300.0, 625.0], branch="thick")
     assert curve.branch.values.tolist() == ["", "thick"]
+    assert curve.converged.values.tolist() == curve.stable.values.tolist() == [False, True]
     assert np.isnan(curve.free_entropy[0]) and np.isnan(curve.neuron_overlap[0]).all()
     assert float(curve.free_entropy[1]) == pytest.approx(-0.383651198, abs=1e-7)
 
@@ -541,7 +554,20 @@ def test_unstable_and_unconverged_solutions_say_so_once():
     assert len(record) == 1 and not solution.converged and solution.residual > 1e-6
     with pytest.warns(dg.ConvergenceWarning, match="unstable.*at 2 of 3 loads") as record:
         dg.parisi.scan(network(1.0), [1.0, 3.0, 50.0])
-    assert len(record) == 1
+    assert len(record) == 1 and record[0].filename == __file__
+    with pytest.warns(dg.ConvergenceWarning, match="not converged") as record:
+        solution = dg.parisi.solve(network(20.0), steps=2, max_iter=20)
+    assert record[0].filename == __file__ and not solution.converged and solution.residual_history.size == 20
+    # what has not converged says nothing about the branch: it keeps its name and its numbers
+    with pytest.warns(dg.ConvergenceWarning, match="not converged") as record:
+        solution = dg.parisi.solve(network(625.0, "teacher"), branch="thick", max_iter=2)
+    assert record[0].filename == __file__ and solution.branch.item() == "thick" and not solution.converged
+    with pytest.warns(dg.ConvergenceWarning, match="not converged at 2 of 2 loads"):
+        curve = dg.parisi.scan(network(1.0, "teacher"), [300.0, 625.0], branch="thick", max_iter=2)
+    assert not curve.converged.any() and not np.isnan(curve.free_entropy).any()
+    with pytest.warns(dg.ConvergenceWarning, match="not converged"):
+        dg.parisi.solve(network(1e7), max_iter=5)  # and it is no jamming
+    assert dg.parisi.solve(network(1e7)).converged
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         dg.parisi.solve(network(625.0, "teacher"))
@@ -562,13 +588,33 @@ def test_interrupts_are_answered():
     assert min(delays) < 0.1
 
 
+@pytest.mark.no_sanitizer
+@pytest.mark.parametrize("threads", [1, 2])
+def test_interrupts_of_a_scan_are_answered(threads):
+    # Each load alone takes many seconds: it is the solver that must listen, on all threads.
+    delays = []
+    for _ in range(3):
+        timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+        timer.start()
+        start = time.perf_counter()
+        with pytest.raises(KeyboardInterrupt):
+            dg.parisi.scan(network(1.0, depth=200), [4e3] * 4, atol=1e-300, max_iter=10**9, threads=threads)
+        delays.append(time.perf_counter() - start - 0.3)
+        timer.join()
+    assert min(delays) < 0.1
+
+
 # ---- bad input
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depth": 1}, "depth must be an integer >= 2, got 1"),
+        ({"depth": 1}, "depth must be an integer from 2 to 1000000, got 1"),
+        ({"depth": 10**30}, "depth must be an integer"),
+        ({"depth": True}, "depth must be an integer"),
+        ({"load": 10**400}, "load must be a finite number"),
+        ({"scenario": np.array(["random"])}, "scenario must be one of"),
         ({"depth": 2.5}, "depth must be an integer"),
         ({"load": 0.0}, "load must be a finite number > 0"),
         ({"load": -1.0}, "load must be"),
@@ -578,6 +624,7 @@ def test_interrupts_are_answered():
         ({"scenario": "lazy"}, "scenario must be one of 'random', 'teacher', got 'lazy'"),
         ({"wall_width": -0.1}, "wall_width must be"),
         ({"wall_width": math.nan}, "wall_width must be"),
+        ({"wall_width": math.inf}, "wall_width must be"),
         ({"wall_shift": math.nan}, "wall_shift must be a number from -5 to 5"),
         ({"wall_shift": 6.0}, "wall_shift must be"),
     ],
@@ -604,7 +651,11 @@ def test_bad_models(arguments, message):
         ("random", {"branch": "thick"}, "branch must be one of 'wetting', got 'thick'"),
         ("teacher", {"branch": "glass"}, "branch must be one of 'wetting', 'thick', 'crystal'"),
         ("random", {"atol": 0.0}, "atol must be"),
+        ("random", {"atol": math.inf}, "atol must be a finite number > 0"),
         ("random", {"max_iter": 0}, "max_iter must be"),
+        ("random", {"max_iter": 2**70}, "max_iter must be"),
+        ("random", {"threads": 2**40}, "threads must be"),
+        ("random", {"start": 5}, "start must be a solution"),
         ("random", {"start": xr.Dataset()}, "start must be a solution"),
     ],
 )
@@ -613,7 +664,25 @@ def test_bad_calls(scenario, arguments, message):
         dg.parisi.solve(network(5.0, scenario), **arguments)
 
 
+def test_numbers_of_any_kind_are_taken():
+    model = dg.parisi.DeepPerceptron(depth=np.uint8(255), load=Fraction(5, 2), wall_width=np.float32(0.5))
+    assert (type(model.depth), type(model.load), type(model.wall_width)) == (int, float, float)
+    assert model.load == 2.5 and dg.parisi.solve(model).sizes["layer"] == 256
+
+
 def test_bad_calls_of_the_others():
+    with pytest.raises(ValueError, match="loads must be real numbers"):
+        dg.parisi.scan(network(1.0), ["5"])
+    with pytest.raises(ValueError, match="loads must be real numbers"):
+        dg.parisi.scan(network(1.0), [1.0 + 1.0j])
+    with pytest.raises(ValueError, match="steps must be 0, got 2"):
+        dg.parisi.scan(network(1.0), [1.0], steps=2)
+    with pytest.raises(ValueError, match="depth must be an integer or an array"):
+        dg.parisi.wetting_load([4.5])
+    with pytest.raises(dg.NumericalError, match="run away to 1"):
+        dg.parisi.transition_loads(20, wall_shift=5.0, n_layers=4)
+    with pytest.raises(dg.NumericalError, match="too close to 1"):
+        _core.wall_moments([1.0], [1e-60], 0)
     with pytest.raises(ValueError, match="model must be a DeepPerceptron"):
         dg.parisi.solve(5.0)
     with pytest.raises(ValueError, match=r"loads must have shape \(n_loads,\)"):

@@ -74,6 +74,7 @@ Arrays solve(Index depth, const Array& loads, int replicas, double wall_width, d
   Index* iterations_out = iterations.mutable_data();
   bool *converged_out = converged.mutable_data(), *jammed_out = jammed.mutable_data();
   const StopToken stop = stop_token();
+  std::vector<double> history;  // of a single solution
   {
     py::gil_scoped_release release;
     const auto solve_one = [&](Index i) {
@@ -90,11 +91,14 @@ Arrays solve(Index depth, const Array& loads, int replicas, double wall_width, d
       iterations_out[i] = s.iterations;
       converged_out[i] = s.converged;
       jammed_out[i] = s.jammed;
+      if (n == 1) history = s.history;
     };
     // A solution takes about a hundred sweeps of 1.5 us a layer.
     const Team team{threads, 1.5e5 * static_cast<double>(n * depth)};
     parallel_for_uneven(n, team, solve_one, stop);
   }
+  Array history_out(static_cast<Index>(history.size()));
+  std::copy(history.begin(), history.end(), history_out.mutable_data());
   Arrays result;
   result["neuron_overlap"] = q;
   result["neuron_deficit"] = q_complement;
@@ -106,6 +110,7 @@ Arrays solve(Index depth, const Array& loads, int replicas, double wall_width, d
   result["iterations"] = iterations;
   result["converged"] = converged;
   result["jammed"] = jammed;
+  if (n == 1) result["residual_history"] = history_out;
   return result;
 }
 
@@ -147,6 +152,9 @@ Arrays solve_hierarchical(Index depth, double load, const Array& breakpoints, do
   result["replicon"] = number(s.replicon);
   result["residual"] = number(s.residual);
   result["min_gap"] = number(s.min_gap);
+  Array history(static_cast<Index>(s.history.size()));
+  std::copy(s.history.begin(), s.history.end(), history.mutable_data());
+  result["residual_history"] = history;
   result["iterations"] = number(s.iterations);
   result["converged"] = number(s.converged);
   return result;
@@ -178,6 +186,35 @@ Arrays transitions(Index depth, int replicas, double wall_width, double wall_shi
   result["load_error"] = error;
   result["jump"] = jump;
   return result;
+}
+
+// The central layer's transition load for each depth.
+py::array_t<double> wetting_loads(const py::array_t<Index, py::array::c_style>& depths, int replicas,
+                                  double wall_width, double wall_shift, double tolerance, Index max_iter,
+                                  int threads) {
+  require(depths.ndim() == 1, "depth must have shape (n,), got " + shape_text(depths));
+  const Index n = depths.shape(0);
+  const Index* depth = depths.data();
+  double work = 0.0;
+  for (Index i = 0; i < n; ++i) {
+    make_model(depth[i], 1.0, replicas, wall_width, wall_shift);
+    work += 1e6 * static_cast<double>(depth[i]);
+  }
+  const SolverOptions options = make_options(tolerance, max_iter);
+  const StopToken stop = stop_token();
+  py::array_t<double> out(n);
+  double* load = out.mutable_data();
+  {
+    py::gil_scoped_release release;
+    parallel_for_uneven(
+        n, Team{threads, work},
+        [&](Index i) {
+          const DeepPerceptron model = make_model(depth[i], 1.0, replicas, wall_width, wall_shift);
+          load[i] = transition_loads(model, depth[i] / 2, depth[i] / 2, options, stop).front().load;
+        },
+        stop);
+  }
+  return out;
 }
 
 // Field moments for arrays of variances: what the solver's tests hold against the reference.
@@ -233,6 +270,8 @@ py::typing::Dict<py::str, py::object> parisi_recursion(const std::string& termin
       }
     }
   }
+  require(repeats >= 1, "repeats must be at least 1, got " + std::to_string(repeats));
+  const StopToken stop = stop_token();
   const bool wall = terminal == "wall";
   if (!wall && terminal != "spin") {
     throw std::invalid_argument("terminal must be \"wall\" or \"spin\", got \"" + terminal + "\"");
@@ -247,6 +286,7 @@ py::typing::Dict<py::str, py::object> parisi_recursion(const std::string& termin
     py::gil_scoped_release release;
     const parisi::Levels levels{d, m, deficit, outer_breakpoint};
     for (int r = 0; r < repeats; ++r) {
+      TimedStop(stop).check();
       if (wall) {
         parisi::recursion(parisi::HardWall{width, shift}, levels, workspace, out, resolution);
       } else {
@@ -285,6 +325,9 @@ void bind_parisi(py::module_& m) {
         py::arg("wall_width"), py::arg("wall_shift"), py::arg("first"), py::arg("last"),
         py::arg("atol") = 1e-13, py::arg("max_iter") = 20000,
         "Loads at which layers first..last leave the liquid as the load grows.");
+  m.def("deep_perceptron_wetting_loads", &wetting_loads, py::arg("depth"), py::arg("replicas"),
+        py::arg("wall_width"), py::arg("wall_shift"), py::arg("atol") = 1e-13, py::arg("max_iter") = 200000,
+        py::arg("threads") = 0, "Load above which no liquid layer remains, for each depth (n,).");
   m.def("wall_moments", &wall_moments, py::arg("variance"), py::arg("complement"), py::arg("replicas"),
         py::arg("wall_width") = 0.0, py::arg("wall_shift") = 0.0,
         "E f, E f'^2, E f''^2 and d E f'^2 / d variance of the perceptron wall, (n, 4).");

@@ -28,8 +28,8 @@ def _parser() -> argparse.ArgumentParser:
     reproduce = commands.add_parser("reproduce", help="recompute and redraw published figures and tables")
     reproduce.add_argument("name", nargs="*", help="what to reproduce (default: everything)")
     size = reproduce.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="small sizes: minutes instead of hours")
-    size.add_argument("--full", action="store_true", help="the published sizes (the default)")
+    size.add_argument("--quick", action="store_true", help="coarser, within two minutes")
+    size.add_argument("--full", action="store_true", help="all of it (the default)")
     reproduce.add_argument(
         "--output", type=Path, default=Path("reproduced"), metavar="DIR", help="folder (default: reproduced)"
     )

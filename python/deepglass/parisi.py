@@ -39,35 +39,53 @@ Branch = Literal["wetting", "thick", "crystal"]
 # Overlaps the iteration starts from: the name of a branch is its history.
 _START_DEFICIT: dict[str, float] = {"wetting": 1.0, "thick": 0.05, "crystal": 1e-6}
 _BRANCHES: dict[str, tuple[str, ...]] = {"random": ("wetting",), "teacher": ("wetting", "thick", "crystal")}
+# All deficits 1 - q(l) of the crystal are below this (at depth 20 it ends with 1e-3).
+_CRYSTAL = 0.05
 # The replicon of a marginally stable solution is 1 up to the solver's tolerance.
-_MARGINAL = 1.0 + 1e-9
+_MARGINAL = 1.0 + 1e-7
 # A continuous step is marginal, and its recursion good to some 1e-7.
 _MARGINAL_RSB = 1.0 + 1e-4
 
 
 def _number(name: str, value: Any, allowed: str, ok: Callable[[float], bool]) -> float:
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and ok(float(value)):
-        return float(value)
-    raise ValueError(f"{name} must be {allowed}, got {value!r}")
-
-
-def _integer(name: str, value: Any, low: int, high: int | None = None) -> int:
-    allowed = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        number = int(value)
-        if number >= low and (high is None or number <= high):
+    if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number) and ok(number):
             return number
     raise ValueError(f"{name} must be {allowed}, got {value!r}")
 
 
+def _integer(name: str, value: Any, low: int, high: int) -> int:
+    if isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)) and low <= int(value) <= high:
+        return int(value)
+    allowed = f"{low}" if low == high else f"an integer from {low} to {high}"
+    raise ValueError(f"{name} must be {allowed}, got {value!r}")
+
+
 def _choice(name: str, value: Any, allowed: Sequence[str]) -> str:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-    return str(value)
+    if isinstance(value, str) and value in allowed:
+        return value
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+# The limits of the kernels' integers, and of memory.
+_MOST_LAYERS = 1_000_000
+_MOST_ITERATIONS = 2**62
+_MOST_THREADS = 2**30
+
+
+def _numerical(atol: Any, max_iter: Any) -> dict[str, Any]:
+    return {
+        "atol": _number("atol", atol, "a finite number > 0", lambda x: x > 0.0),
+        "max_iter": _integer("max_iter", max_iter, 1, _MOST_ITERATIONS),
+    }
 
 
 def _load(value: Any, name: str = "load") -> float:
-    return _number(name, value, "a finite number > 0", lambda x: 0.0 < x < math.inf)
+    return _number(name, value, "a finite number > 0", lambda x: x > 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +97,7 @@ class DeepPerceptron:
 
     Parameters
     ----------
-    depth : int >= 2
+    depth : int from 2 to 10^6
         Number L of weight layers.  Layers 0 and L of neurons are the data.
     load : float > 0
         Patterns per unit of width, alpha = M/N.
@@ -106,12 +124,16 @@ class DeepPerceptron:
     wall_shift: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
-        _integer("depth", self.depth, 2)
-        _load(self.load)
-        _choice("scenario", self.scenario, tuple(_BRANCHES))
-        _number("wall_width", self.wall_width, "a finite number >= 0", lambda x: 0.0 <= x < math.inf)
-        _number("wall_shift", self.wall_shift, "a number from -5 to 5", lambda x: abs(x) <= 5.0)
+        """Check the ranges; numbers of any kind become int and float."""
+        checked = {
+            "depth": _integer("depth", self.depth, 2, _MOST_LAYERS),
+            "load": _load(self.load),
+            "scenario": _choice("scenario", self.scenario, tuple(_BRANCHES)),
+            "wall_width": _number("wall_width", self.wall_width, "a finite number >= 0", lambda x: x >= 0.0),
+            "wall_shift": _number("wall_shift", self.wall_shift, "a number from -5 to 5", lambda x: abs(x) <= 5.0),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     @property
     def replicas(self) -> int:
@@ -153,6 +175,8 @@ def _start(
         neuron = np.full(model.depth + 1, deficit)
         neuron[[0, -1]] = 0.0
         return neuron, np.full(model.depth, deficit)
+    if not hasattr(start, "data_vars"):
+        raise ValueError(f"start must be a solution, a Dataset of `solve`, got {start!r}")
     fields = []
     for name, dims, size in (
         ("neuron_deficit", ("layer", "step"), model.depth + 1),
@@ -167,22 +191,24 @@ def _start(
     return fields[0], fields[1]
 
 
-def _warn_once(converged: npt.NDArray[np.bool_], stable: npt.NDArray[np.bool_], replicon: Any, steps: int) -> None:
-    n = converged.size
-    where = "" if n == 1 else f" at {{}} of {n} loads"
+def _warn_once(solution: dict[str, npt.NDArray[Any]], stable: npt.NDArray[np.bool_], steps: int) -> None:
+    """Say once, where the caller of `solve` or `scan` stands, what is not converged or not stable."""
+    missing = solution.get("missing", np.zeros_like(stable))
+    unconverged, unstable = ~solution["converged"] & ~missing, ~stable & ~missing
+    where = "" if stable.size == 1 else f" at {{}} of {stable.size} loads"
     parts = []
-    if not converged.all():
-        parts.append("not converged" + where.format((~converged).sum()) + " (see residual)")
-    if not stable.all():
-        worst = float(np.nanmax(replicon))
+    if unconverged.any():
+        parts.append("not converged" + where.format(unconverged.sum()) + " (see residual)")
+    if unstable.any():
+        worst = float(solution["replicon"][unstable].max())
         parts.append(
             ("replica-symmetric solution" if steps == 0 else f"solution with {steps} steps")
             + " unstable against replica symmetry breaking"
-            + where.format((~stable).sum())
+            + where.format(unstable.sum())
             + f" (largest replicon eigenvalue {worst:.4g} > 1)"
         )
     if parts:
-        warnings.warn("; ".join(parts), ConvergenceWarning, stacklevel=3)
+        warnings.warn("; ".join(parts), ConvergenceWarning, stacklevel=4)
 
 
 def _solve_loads(
@@ -190,35 +216,49 @@ def _solve_loads(
     loads: npt.NDArray[np.float64],
     branch: str,
     start: xr.Dataset | None,
-    atol: float,
-    max_iter: int,
+    numerical: dict[str, Any],
     threads: int,
 ) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.str_], npt.NDArray[np.bool_]]:
-    """Arrays with the loads in front, the branch each solution belongs to, and whether that is the one asked for."""
-    raw = _core.deep_perceptron_solve(
+    """Arrays with the loads in front, the branch each solution is on, and whether that is the one asked for."""
+    raw: dict[str, npt.NDArray[Any]] = _core.deep_perceptron_solve(
         model.depth,
         loads,
         model.replicas,
-        float(model.wall_width),
-        float(model.wall_shift),
+        model.wall_width,
+        model.wall_shift,
         *_start(model, branch, start),
-        atol=_number("atol", atol, "a number > 0", lambda x: x > 0.0),
-        max_iter=_integer("max_iter", max_iter, 1),
-        threads=_integer("threads", threads, 0),
+        **numerical,
+        threads=threads,
     )
-    inner = raw["neuron_overlap"][:, 1:-1]
+    solid = raw["neuron_overlap"][:, 1:-1] > 0.0
+    crystal = raw["neuron_deficit"][:, 1:-1].max(axis=1) < _CRYSTAL
     for kind in ("neuron", "bond"):
         for what in ("overlap", "deficit"):
             raw[f"{kind}_{what}"] = raw[f"{kind}_{what}"][..., np.newaxis]
-    names = np.where((inner > 0.0).any(axis=1), branch, "liquid")
+    names = np.where(solid.any(axis=1), branch, "liquid")
     names = np.where(raw["jammed"], "jammed", names)
-    if branch == "wetting" or start is not None:
-        exists = np.ones(loads.size, dtype=bool)
-    elif branch == "thick":
-        exists = (inner > 0.0).all(axis=1) & (inner.min(axis=1) < 0.5)
+    # Only a converged solution can tell that the branch is not there.
+    if branch == "thick":
+        exists = ~raw["converged"] | (solid.all(axis=1) & ~crystal)
+    elif branch == "crystal":
+        exists = ~raw["converged"] | crystal
     else:
-        exists = inner.min(axis=1) >= 0.5
+        exists = np.ones(loads.size, dtype=bool)
     return raw, names, exists
+
+
+def _solve_hierarchical(
+    model: DeepPerceptron, breakpoints: npt.NDArray[np.float64], numerical: dict[str, Any], threads: int
+) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.str_]]:
+    """The same with steps, at the model's own load."""
+    raw: dict[str, npt.NDArray[Any]] = _core.deep_perceptron_solve_hierarchical(
+        model.depth, model.load, breakpoints, model.wall_width, model.wall_shift, **numerical, threads=threads
+    )
+    for kind in ("neuron", "bond"):
+        for what in ("overlap", "deficit"):
+            raw[f"{kind}_{what}"] = raw[f"{kind}_{what}"][np.newaxis]
+    solid = (raw["neuron_overlap"][0, 1:-1] > 0.0).any()
+    return raw, np.array(["wetting" if solid else "liquid"])
 
 
 def _dataset(
@@ -233,8 +273,8 @@ def _dataset(
     """From arrays with the loads in front and the levels behind."""
     import xarray as xr
 
-    stable = ~(raw["replicon"] > (_MARGINAL if breakpoints.size == 0 else _MARGINAL_RSB))
-    _warn_once(raw["converged"], stable, raw["replicon"], breakpoints.size)
+    stable = raw["replicon"] <= (_MARGINAL if breakpoints.size == 0 else _MARGINAL_RSB)
+    _warn_once(raw, stable, breakpoints.size)
     overlap_dims = {"neuron": ("load", "layer", "step"), "bond": ("load", "bond_layer", "step")}
     variables: dict[str, Any] = {
         f"{kind}_{what}": (dims, raw[f"{kind}_{what}"])
@@ -246,6 +286,8 @@ def _dataset(
     for name in ("free_entropy", "replicon", "residual", "min_gap", "iterations", "converged"):
         if name in raw:
             variables[name] = ("load", raw[name])
+    if "residual_history" in raw:
+        variables["residual_history"] = ("iteration", raw["residual_history"])
     variables["stable"] = ("load", stable)
     variables["branch"] = ("load", names)
     dataset = xr.Dataset(
@@ -275,7 +317,7 @@ _DESCRIPTIONS = {
     "free_entropy": "replica free entropy per N M",
     "replicon": "largest eigenvalue of the replicon map; > 1 is unstable",
     "min_gap": "smallest distance between neighbouring overlaps q_i(l) of a solid layer",
-    "residual": "largest change of an overlap in one more iteration",
+    "residual": "largest change of 1 - q, and relative change of 1 - Q, in one more iteration",
     "load": "load alpha = M/N",
 }
 
@@ -317,7 +359,8 @@ def solve(
     start : Dataset, optional
         A solution for the same depth to start from instead, for example at a neighbouring load (steps=0 only).
     atol : float, optional
-        Converged when no overlap changes by more in one iteration; 1e-13, with steps 1e-8.
+        Converged when one more iteration changes no 1 - q, and no 1 - Q relatively, by more (with steps: no
+        overlap); 1e-13, with steps 1e-8.
     max_iter : int, optional
         Limit of iterations; 20000, with steps 100000.
     threads : int
@@ -332,15 +375,16 @@ def solve(
         ``replicon``, the largest eigenvalue of the replicon map (> 1: unstable against replica symmetry
         breaking); ``residual``, ``iterations``, ``converged``, ``stable``; ``branch``, which is "liquid" where no
         layer is solid; ``breakpoint`` (step), with coordinates x_left, x_right on step; with steps also ``min_gap``,
-        the smallest distance between neighbouring overlaps of a layer.
+        the smallest distance between neighbouring overlaps of a layer (NaN in the liquid).  ``residual_history``
+        (iteration) is there for a look at what did not converge.
 
     Raises
     ------
     ValueError
         If an argument is out of range, or the branch is not one of the scenario.
     NumericalError
-        If the branch does not exist at this load, or the overlaps run away to 1 (random data at depth 2, load
-        above 2/(1 - sqrt(2/pi))^2 = 48.96).
+        If the branch does not exist at this load, or the overlaps of random data run away to 1: no volume is left
+        (depth 2 above load 2/(1 - sqrt(2/pi))^2 = 48.96; any depth with a large wall_shift).
 
     Warns
     -----
@@ -349,6 +393,10 @@ def solve(
 
     Notes
     -----
+    A branch is named by its history.  Branches merge: where the wetting branch has no liquid left it can be the thick
+    one, and at small depth or large load the crystal.  ``free_entropy`` counts the constraints of all layers; a
+    negative wall_shift can make it positive.
+
     Plain iteration with Newton's method on five diagonals; about a hundred sweeps of 1.5 microseconds a layer.
     The averages are exact to rounding.  Equations: Yoshino (2020); those of the teacher follow from n + 1 -> 1
     replicas.  With steps: plain iteration with Anderson's acceleration, 1e3 to 1e4 sweeps of 0.1 to 3 ms; averages
@@ -367,69 +415,33 @@ def solve(
     if not isinstance(model, DeepPerceptron):
         raise ValueError(f"model must be a DeepPerceptron, got {model!r}")
     steps = _check_steps(steps, model.scenario, _MOST_STEPS)
-    _choice("branch", branch, _BRANCHES[model.scenario])
+    branch_name = _choice("branch", branch, _BRANCHES[model.scenario])
     levels = _breakpoints(steps, breakpoints)
-    _integer("threads", threads, 0)
+    threads = _integer("threads", threads, 0, _MOST_THREADS)
+    parameters = dataclasses.asdict(model) | {"steps": steps, "branch": branch_name}
+    loads = np.array([model.load])
     if steps > 0:
         if start is not None:
             raise ValueError("start must be None with steps > 0")
-        return _solve_hierarchical(model, levels, atol, max_iter, threads)
-    atol = 1e-13 if atol is None else atol
-    max_iter = 20_000 if max_iter is None else max_iter
-    loads = np.array([float(model.load)])
-    raw, names, exists = _solve_loads(model, loads, branch, start, atol, max_iter, 1)
-    if not exists[0]:
-        raise NumericalError(
-            f"the {branch} branch does not exist at load {model.load:g} and depth {model.depth}: from large overlaps "
-            "the iteration ends elsewhere; try a larger load, or branch='wetting'"
-        )
-    if raw["jammed"][0]:
-        raise NumericalError(
-            f"no replica-symmetric solution at load {model.load:g} and depth {model.depth}: the overlaps run away to 1 "
-            "(jamming; at depth 2 from load 48.96 on)"
-        )
-    parameters = dataclasses.asdict(model) | {
-        "steps": steps,
-        "branch": branch,
-        "atol": atol,
-        "max_iter": max_iter,
-    }
-    return _dataset(model, raw, names, loads, np.empty(0), "deepglass.parisi.solve", parameters).isel(load=0)
-
-
-def _solve_hierarchical(
-    model: DeepPerceptron,
-    breakpoints: npt.NDArray[np.float64],
-    atol: float | None,
-    max_iter: int | None,
-    threads: int,
-) -> xr.Dataset:
-    atol = 1e-8 if atol is None else _number("atol", atol, "a number > 0", lambda x: x > 0.0)
-    max_iter = 100_000 if max_iter is None else _integer("max_iter", max_iter, 1)
-    raw = _core.deep_perceptron_solve_hierarchical(
-        model.depth,
-        float(model.load),
-        breakpoints,
-        float(model.wall_width),
-        float(model.wall_shift),
-        atol=atol,
-        max_iter=max_iter,
-        threads=_integer("threads", threads, 0),
-    )
-    for kind in ("neuron", "bond"):
-        for what in ("overlap", "deficit"):
-            raw[f"{kind}_{what}"] = raw[f"{kind}_{what}"][np.newaxis]
-    solid = (raw["neuron_overlap"][0, 1:-1] > 0.0).any()
-    names = np.array(["wetting" if solid else "liquid"])
-    parameters = dataclasses.asdict(model) | {
-        "steps": breakpoints.size,
-        "breakpoints": breakpoints.tolist(),
-        "branch": "wetting",
-        "atol": atol,
-        "max_iter": max_iter,
-    }
-    loads = np.array([float(model.load)])
-    return _dataset(model, raw, names, loads, breakpoints, "deepglass.parisi.solve", parameters).isel(load=0)
+        numerical = _numerical(1e-8 if atol is None else atol, 100_000 if max_iter is None else max_iter)
+        raw, names = _solve_hierarchical(model, levels, numerical, threads)
+        parameters |= {"breakpoints": levels.tolist()}
+    else:
+        numerical = _numerical(1e-13 if atol is None else atol, 20_000 if max_iter is None else max_iter)
+        raw, names, exists = _solve_loads(model, loads, branch_name, start, numerical, 1)
+        if not exists[0]:
+            raise NumericalError(
+                f"the {branch} branch does not exist at load {model.load:g} and depth {model.depth}: the iteration "
+                "from large overlaps ends on another; branch='wetting' exists at every load"
+            )
+        if raw["jammed"][0]:
+            raise NumericalError(
+                f"no replica-symmetric solution at load {model.load:g}, depth {model.depth}, wall_shift "
+                f"{model.wall_shift:g}: the overlaps run away to 1 (jamming)"
+            )
+        if start is not None:
+            parameters |= {"start": start.attrs.get("parameters", "given")}
+    return _dataset(model, raw, names, loads, levels, "deepglass.parisi.solve", parameters | numerical).isel(load=0)
 
 
 def scan(
@@ -465,7 +477,8 @@ def scan(
     -------
     Dataset
         The variables of `solve` with a leading dimension ``load``.  Where the branch does not exist ``branch`` is
-        "" (or "jammed", where the overlaps of random data run away to 1) and the numbers are NaN.
+        "" (or "jammed", where the overlaps of random data run away to 1), the numbers are NaN and ``converged``
+        and ``stable`` are false.
 
     Raises
     ------
@@ -488,32 +501,26 @@ def scan(
     if not isinstance(model, DeepPerceptron):
         raise ValueError(f"model must be a DeepPerceptron, got {model!r}")
     _check_steps(steps, model.scenario)
-    _choice("branch", branch, _BRANCHES[model.scenario])
-    array = np.asarray(loads, dtype=np.float64)
+    branch_name = _choice("branch", branch, _BRANCHES[model.scenario])
+    array = np.asarray(loads)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"loads must be real numbers, got an array of {array.dtype}")
+    array = array.astype(np.float64)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"loads must have shape (n_loads,) with n_loads >= 1, got {array.shape}")
     for load in array:
         _load(float(load), "loads")
-    raw, names, exists = _solve_loads(model, array, branch, None, atol, max_iter, threads)
+    numerical = _numerical(atol, max_iter)
+    threads = _integer("threads", threads, 0, _MOST_THREADS)
+    raw, names, exists = _solve_loads(model, array, branch_name, None, numerical, threads)
     names = np.where(exists, names, "")
     exists &= ~raw["jammed"]
-    if not exists.all():
-        for name in (
-            "neuron_overlap",
-            "neuron_deficit",
-            "bond_overlap",
-            "bond_deficit",
-            "free_entropy",
-            "replicon",
-        ):
-            raw[name][~exists] = np.nan
-        raw["converged"] |= ~exists
-    parameters = dataclasses.asdict(model) | {
-        "steps": steps,
-        "branch": branch,
-        "atol": atol,
-        "max_iter": max_iter,
-    }
+    for name in ("neuron_overlap", "neuron_deficit", "bond_overlap", "bond_deficit", "free_entropy", "replicon"):
+        raw[name][~exists] = np.nan
+    raw["converged"] &= exists
+    raw["missing"] = ~exists
+    raw.pop("residual_history", None)
+    parameters = dataclasses.asdict(model) | {"steps": steps, "branch": branch_name} | numerical
     del parameters["load"]
     return _dataset(model, raw, names, array, np.empty(0), "deepglass.parisi.scan", parameters)
 
@@ -566,7 +573,7 @@ def transition_loads(
     ValueError
         If an argument is out of range.
     NumericalError
-        If a layer stays liquid at every load, or the iteration does not converge.
+        If a layer stays liquid up to load 10^15, or the iteration does not converge.
 
     Examples
     --------
@@ -578,14 +585,12 @@ def transition_loads(
 
     model = DeepPerceptron(depth, 1.0, scenario, wall_width, wall_shift)
     _check_steps(steps, scenario)
-    _integer("n_layers", n_layers, 1, depth // 2)
-    raw = _transition_loads(model, 1, n_layers, atol, max_iter)
-    parameters = dataclasses.asdict(model) | {
-        "steps": steps,
-        "n_layers": n_layers,
-        "atol": atol,
-        "max_iter": max_iter,
-    }
+    n_layers = _integer("n_layers", n_layers, 1, model.depth // 2)
+    numerical = _numerical(atol, max_iter)
+    raw = _core.deep_perceptron_transition_loads(
+        model.depth, model.replicas, model.wall_width, model.wall_shift, 1, n_layers, **numerical
+    )
+    parameters = dataclasses.asdict(model) | {"steps": steps, "n_layers": n_layers} | numerical
     del parameters["load"]
     dataset = xr.Dataset(
         {name: ("layer", values) for name, values in raw.items()},
@@ -597,7 +602,7 @@ def transition_loads(
 
 
 def wetting_load(
-    depth: int = 20,
+    depth: int | npt.ArrayLike = 20,
     scenario: Scenario = "random",
     steps: int = 0,
     *,
@@ -605,12 +610,13 @@ def wetting_load(
     wall_shift: float = 0.0,
     atol: float = 1e-13,
     max_iter: int = 200_000,
-) -> float:
+    threads: int = 0,
+) -> float | npt.NDArray[np.float64]:
     """Load above which no liquid layer remains on the wetting branch: the transition load of the central layer.
 
     Parameters
     ----------
-    depth : int >= 2
+    depth : int from 2 to 10^6, or array of them, shape (n_depths,)
         Number of weight layers.
     scenario : "random" or "teacher"
         As in `DeepPerceptron`.
@@ -624,17 +630,19 @@ def wetting_load(
         As in `solve`.
     max_iter : int
         As in `solve`.
+    threads : int
+        0 for the OpenMP default; the depths are shared out.  The result does not depend on it.
 
     Returns
     -------
-    float
+    float, or array of shape (n_depths,)
 
     Raises
     ------
     ValueError
         If an argument is out of range.
     NumericalError
-        If the centre stays liquid at every load, or the iteration does not converge.
+        If the centre stays liquid up to load 10^15, or the iteration does not converge.
 
     Examples
     --------
@@ -642,24 +650,20 @@ def wetting_load(
     >>> round(dg.parisi.wetting_load(2), 6)  # pi^2 / 8
     1.233701
     """
-    model = DeepPerceptron(depth, 1.0, scenario, wall_width, wall_shift)
+    array = np.asarray(depth)
+    if array.ndim > 1 or array.size == 0 or array.dtype.kind not in "iu":
+        raise ValueError(f"depth must be an integer or an array of them, shape (n_depths,), got {depth!r}")
+    models = [DeepPerceptron(int(d), 1.0, scenario, wall_width, wall_shift) for d in np.atleast_1d(array)]
     _check_steps(steps, scenario)
-    return float(_transition_loads(model, depth // 2, depth // 2, atol, max_iter)["load"][0])
-
-
-def _transition_loads(
-    model: DeepPerceptron, first: int, last: int, atol: float, max_iter: int
-) -> dict[str, npt.NDArray[np.float64]]:
-    return _core.deep_perceptron_transition_loads(
-        model.depth,
-        model.replicas,
-        float(model.wall_width),
-        float(model.wall_shift),
-        first,
-        last,
-        atol=_number("atol", atol, "a number > 0", lambda x: x > 0.0),
-        max_iter=_integer("max_iter", max_iter, 1),
+    loads = _core.deep_perceptron_wetting_loads(
+        np.array([model.depth for model in models]),
+        models[0].replicas,
+        models[0].wall_width,
+        models[0].wall_shift,
+        **_numerical(atol, max_iter),
+        threads=_integer("threads", threads, 0, _MOST_THREADS),
     )
+    return loads if array.ndim == 1 else float(loads[0])
 
 
 def coexistence_load(

@@ -60,6 +60,17 @@ inline bool in_region() {
 #endif
 }
 
+// What a thread inside a region knows of it: whether to stop, and whether it is the calling thread, the only
+// one that may ask.
+struct Membership {
+  std::atomic<bool>* stopped = nullptr;
+  bool caller = false;
+};
+inline Membership& membership() {
+  thread_local Membership mine;
+  return mine;
+}
+
 }  // namespace detail
 
 // Once a process, before the first region: at module initialisation.
@@ -93,17 +104,24 @@ inline int thread_count(int threads) {
 // ---- Stopping
 
 // Asks a stop token at most every 20 ms.  The time of the last question is kept for the thread, so that a
-// loop over many short regions is answered too.  Asks nothing inside a parallel region: a worker may not.
+// loop over many short regions is answered too.  Inside a region the calling thread asks for all of them, and
+// the others look at its answer.
 class TimedStop {
  public:
-  explicit TimedStop(const StopToken& stop) : stop_(stop), may_ask_(!detail::in_region()) {}
+  explicit TimedStop(const StopToken& stop) : stop_(stop) {}
 
   bool requested() {
-    if (!may_ask_) return false;
+    const detail::Membership& mine = detail::membership();
+    if (mine.stopped != nullptr) {
+      if (mine.stopped->load(std::memory_order_relaxed)) return true;
+      if (!mine.caller) return false;
+    }
     const auto now = Clock::now();
     if (now - last_asked() < std::chrono::milliseconds(20)) return false;
     last_asked() = now;
-    return stop_.stop_requested();
+    const bool stop = stop_.stop_requested();
+    if (stop && mine.stopped != nullptr) mine.stopped->store(true, std::memory_order_relaxed);
+    return stop;
   }
 
   void check() {
@@ -118,7 +136,6 @@ class TimedStop {
   }
 
   const StopToken& stop_;
-  bool may_ask_;
 };
 
 // ---- Loops
@@ -145,11 +162,16 @@ class Region {
   // so every index below the one reported has been run, whoever had it.
   bool open(Index i) const { return i < limit_.load(std::memory_order_relaxed); }
 
-  void stop() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    stopped_ = true;
-    limit_ = 0;
-  }
+  // For as long as it lives, this thread is one of the region's.
+  class Member {
+   public:
+    Member(Region& region, bool caller) { membership() = {&region.stopped_, caller}; }
+    ~Member() { membership() = {}; }
+    Member(const Member&) = delete;
+    Member& operator=(const Member&) = delete;
+  };
+
+  void stop() { limit_ = 0; }
 
   template <class Body>
   void run(Body& body, Index i) noexcept {
@@ -179,7 +201,7 @@ class Region {
   std::atomic<Index> limit_;
   std::atomic<Index> next_{0};
   std::atomic<int> workers_done_{0};
-  bool stopped_ = false;  // written and read by the calling thread only
+  std::atomic<bool> stopped_{false};
   std::mutex mutex_;
   std::exception_ptr error_;
   Index error_index_ = 0;
@@ -226,17 +248,13 @@ void loop(Index n, Team team, Deal deal, Body& body, const StopToken& stop) {
 #pragma omp parallel num_threads(threads)
   {
     const int me = omp_get_thread_num(), all = omp_get_num_threads();
+    const Region::Member member(region, me == 0);
     if (me > 0) {
       work_through(region, n, deal, me, all, body, [] {});
       region.worker_done();
     } else {
-      bool asking = true;  // once only: the answer is an error already set in the host
-      // Called inside the region, where TimedStop itself would keep silent.
       const auto ask = [&] {
-        if (asking && timed.requested()) {
-          region.stop();
-          asking = false;
-        }
+        if (timed.requested()) region.stop();
       };
       work_through(region, n, deal, me, all, body, ask);
       // The others may have much left: go on asking.

@@ -188,7 +188,8 @@ def hierarchical_iterate(
         term = recursion("wall", np.diff(lam, prepend=0.0), m, deficit=1 - lam[-1], width=wall_width, shift=wall_shift)
         g[b] = term.slope_square
         if lam[-1] > 0:
-            new_Q[b] = hierarchical_bond_overlap(alpha * q[b] * q[b + 1] * g[b], m)
+            A = np.maximum.accumulate(np.maximum(alpha * q[b] * q[b + 1] * g[b], 0.0))
+            new_Q[b] = hierarchical_bond_overlap(A, m)
         Lam = 1 - Q[b, -1] + np.concatenate([np.cumsum((m * np.diff(Q[b]))[::-1])[::-1], [0.0]])
         ln_det = np.log(Lam[-1]) + np.sum(np.log(Lam[:-1] / Lam[1:]) / m) + Q[b, 0] / Lam[0]
         entropy += term.value + ln_det / (2 * alpha)
@@ -196,6 +197,6 @@ def hierarchical_iterate(
         eps = q[layer - 1] * Q[layer - 1] * g[layer - 1] + Q[layer] * q[layer + 1] * g[layer]
         eps = np.maximum.accumulate(eps)
         term = recursion("spin", np.diff(eps, prepend=0.0), m)
-        new_q[layer] = term.slope_square
+        new_q[layer] = np.maximum.accumulate(np.maximum(term.slope_square, 0.0))
         entropy += np.sum(weights * eps * q[layer]) / 2 + term.value - eps[-1] / 2
     return new_q, new_Q, entropy

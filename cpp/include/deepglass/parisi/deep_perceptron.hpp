@@ -52,11 +52,13 @@ struct Overlaps {
 };
 
 struct Solution {
+  explicit Solution(const Overlaps& start) : overlaps(start) {}
   Overlaps overlaps;
   double free_entropy = std::numeric_limits<double>::quiet_NaN();  // per N M
   double replicon = std::numeric_limits<double>::quiet_NaN();      // eigenvalue; > 1 is unstable
   double residual = std::numeric_limits<double>::infinity();       // of the last iteration, see residual()
   Index iterations = 0;                                            // evaluations of T
+  std::vector<double> history;                                     // residuals of the plain steps
   bool converged = false;
   bool jammed = false;  // random data: the bonds ran away to Q = 1, no volume is left
 };
@@ -86,12 +88,10 @@ class DeepPerceptronSolver {
     liquid_slope_ = wall(0.0, 1.0).slope;
   }
 
-  DeepPerceptron& model() { return model_; }
-
   // The branch reached from `start` (with all overlaps zero: the wetting branch, layer after layer).
   // A liquid layer that cannot stay liquid beside its neighbours is seeded, and the search goes on.
   Solution solve(const Overlaps& start) {
-    Solution s{start};
+    Solution s(start);
     Overlaps& x = s.overlaps;
     s.converged = relax(s);
     while (s.converged && seed_unstable_layers(x)) s.converged = relax(s);
@@ -99,7 +99,7 @@ class DeepPerceptronSolver {
     s.residual = residual(x);
     s.free_entropy = free_entropy(x);
     s.replicon = layer_map(x, Map::replicon).spectral_radius(matrix_);
-    s.jammed = !s.converged && model_.replicas == 0 && smallest_bond_deficit(x) < 1e-3;
+    s.jammed = runaway(x);
     return s;
   }
 
@@ -207,7 +207,7 @@ class DeepPerceptronSolver {
     double last_fraction = 1.0, excess = 0.0;
     evaluate(x);
     ++iterations;
-    for (Index step = 0; step < kMaxSteps; ++step) {
+    for (Index step = 0; step < kMaxSteps && iterations < options_.max_iter; ++step) {
       TimedStop(stop_).check();
       const double r = residual(x);
       difference(x, residual_);
@@ -234,7 +234,7 @@ class DeepPerceptronSolver {
       });
       const double norm = largest(residual_);
       for (;; fraction *= 0.5) {
-        if (fraction < kShortest) return false;
+        if (fraction < kShortest || iterations >= options_.max_iter) return false;
         trial = x;
         for_each_unknown(trial, [&](Index i, double& value, double& complement) {
           if (value == 0.0) return;
@@ -320,7 +320,8 @@ class DeepPerceptronSolver {
       TimedStop(stop_).check();
       evaluate(x);
       ++s.iterations;
-      if (step % 8 == 0 || residual(x) <= options_.tolerance) {
+      s.history.push_back(residual(x));
+      if (step % 8 == 0 || s.history.back() <= options_.tolerance) {
         if (newton(x, s.iterations) && !bury(x)) return true;
         evaluate(x);
       }
@@ -395,7 +396,7 @@ struct TransitionLoad {
 inline std::vector<TransitionLoad> transition_loads(const DeepPerceptron& model, Index first, Index last,
                                                     const SolverOptions& options,
                                                     const StopToken& stop = {}) {
-  constexpr double kMaxLoad = 1e9, kPrecision = 1e-13, kJumpPrecision = 1e-10, kStep = 1.5;
+  constexpr double kMaxLoad = 1e15, kPrecision = 1e-13, kJumpPrecision = 1e-10, kStep = 1.5;
   constexpr int kMaxIter = 200;
   std::vector<TransitionLoad> transitions;
   Overlaps below(
@@ -411,7 +412,8 @@ inline std::vector<TransitionLoad> transition_loads(const DeepPerceptron& model,
       Solution s = solver.solve(below);
       if (!s.converged) {
         throw NumericalError("no solution with " + std::to_string(layer - 1) + " solid layers at load " +
-                             std::to_string(load));
+                             std::to_string(load) +
+                             (s.jammed ? ": the overlaps run away to 1 (jamming)" : ": not converged"));
       }
       x = s.overlaps;
       return solver.liquid_growth(x, layer);

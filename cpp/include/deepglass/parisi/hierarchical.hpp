@@ -36,6 +36,7 @@ struct HierarchicalSolution {
   double residual = std::numeric_limits<double>::infinity();       // max |T(x) - x|
   double min_gap = std::numeric_limits<double>::quiet_NaN();       // between levels of a solid layer
   Index iterations = 0;
+  std::vector<double> history;  // residuals of the steps
   bool converged = false;
 };
 
@@ -94,12 +95,12 @@ class HierarchicalSolver {
   HierarchicalSolution solve() {
     HierarchicalSolution s;
     constexpr Index kPlainFirst = 28, kAttempts = 8;
-    constexpr double kUnstable = 1.0 + 1e-4;
+    constexpr double kUnstable = 1.0 + 1e-4, kMet = 1e-5;
     Index plain_first = kPlainFirst;
     for (Index attempt = 0; attempt < kAttempts; ++attempt) {
-      s.converged = relax(s.iterations, plain_first);
-      while (s.converged && seed_unstable_layers()) s.converged = relax(s.iterations, kPlainFirst);
-      if (!s.converged || replicon() <= kUnstable) break;
+      s.converged = relax(s, plain_first);
+      while (s.converged && seed_unstable_layers()) s.converged = relax(s, kPlainFirst);
+      if (!s.converged || attempt + 1 == kAttempts || replicon() <= kUnstable || smallest_gap() > kMet) break;
       // Levels that have met: apart again, and plain steps, under which they go on parting.
       part_levels();
       plain_first = 2 * plain_first + kPlainFirst;
@@ -108,8 +109,7 @@ class HierarchicalSolver {
     return s;
   }
 
-  // One evaluation of the equations at overlaps set from outside (tests and benches): T(x) - x is residual().
-  void sweep() { evaluate(); }
+ private:
   double residual() const {
     double r = 0.0;
     for (std::size_t i = 0; i < u_.size(); ++i) {
@@ -117,9 +117,7 @@ class HierarchicalSolver {
     }
     return r;
   }
-  std::vector<double>& unknowns() { return u_; }  // bonds 1.., then neurons 1.., of one half; levels fastest
 
- private:
   // What one wall or one spin gives, and the room its recursion works in.
   struct Term {
     std::vector<double> increments, slope_square, mass, breakpoint_slope, level;
@@ -290,16 +288,17 @@ class HierarchicalSolver {
     }
   }
 
-  bool relax(Index& iterations, Index plain_first) {
+  bool relax(HierarchicalSolution& s, Index plain_first) {
     constexpr std::size_t kMemory = 6;
     std::deque<std::vector<double>> points, residuals;  // u and T(u) - u of the last steps
     double best = std::numeric_limits<double>::infinity();
     std::vector<double> f(u_.size()), next(u_.size());
-    for (Index step = 1; iterations < options_.max_iter; ++step) {
+    for (Index step = 1; s.iterations < options_.max_iter; ++step) {
       TimedStop(stop_).check();
       evaluate();
-      ++iterations;
+      ++s.iterations;
       const double r = residual();
+      s.history.push_back(r);
       if (r <= options_.tolerance) return true;
       for (std::size_t i = 0; i < u_.size(); ++i) f[i] = image_[i] - u_[i];
       const double mix = step % 7 == 0 ? 0.5 : 1.0;
@@ -393,14 +392,21 @@ class HierarchicalSolver {
         s.Q_complement.push_back(Q_complement(b, i));
       }
     }
-    s.min_gap = std::numeric_limits<double>::infinity();
-    for (Index l = 1; l <= n_neurons_; ++l) {
-      for (Index i = 1; i <= k; ++i) {
-        if (q(l, i) > 0.0) s.min_gap = std::min(s.min_gap, q(l, i) - q(l, i - 1));
-      }
-    }
+    s.converged = s.converged && s.residual <= options_.tolerance;
+    s.min_gap = smallest_gap();
     s.free_entropy = free_entropy();
     s.replicon = replicon();
+  }
+
+  // Between neighbouring levels of a solid layer; NaN where all is liquid.
+  double smallest_gap() const {
+    double gap = std::numeric_limits<double>::quiet_NaN();
+    for (Index l = 1; l <= n_neurons_; ++l) {
+      for (Index i = 1; i < levels_; ++i) {
+        if (q(l, i) > 0.0) gap = std::fmin(gap, q(l, i) - q(l, i - 1));
+      }
+    }
+    return gap;
   }
 
   // The innermost replicon, at the point last evaluated: the map of the last level.
