@@ -13,7 +13,6 @@ import deepglass as dg
 from deepglass import _core
 from parisi_numpy import numba_sweep, solve
 
-# Two thirds of the time goes into the wall's three functions and one exponential at each node.
 CASES = [
     ("random data, load 4000", 4000.0, "random"),
     ("teacher, load 25", 25.0, "teacher"),

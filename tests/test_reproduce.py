@@ -25,6 +25,8 @@ def test_wetting(tmp_path):
     table = (tmp_path / "wetting" / "table.txt").read_text("utf-8")
     assert re.search(r"alpha_g\(1\) +2\.03 +2\.4674 +\+0\.4374", table)
     assert re.search(r"r > 0\.062 +8 +8 +\+0", table)
+    assert len(re.findall(r"constant .* not a law .*: yes", table)) == 2
+    assert len(re.findall(r"no limit .* finite .*: yes", table)) == 2
     teacher = dg.load(tmp_path / "wetting" / "teacher.nc")
     assert float(teacher.free_entropy.sel(load=714.0)) == pytest.approx(-0.381305450, abs=1e-7)
     loads = dg.load(tmp_path / "wetting" / "wetting_loads.nc")
