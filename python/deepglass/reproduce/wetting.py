@@ -17,6 +17,7 @@ import xarray as xr
 
 from .. import io, parisi, plot
 from .._warnings import ConvergenceWarning
+from ..parisi.deep_perceptron import Scenario
 from ..plot import Axes, Figure, pyplot
 
 __all__ = ["run"]
@@ -75,7 +76,7 @@ def _compute(quick: bool) -> dict[str, xr.Dataset]:
     shifted = parisi.DeepPerceptron(depth=_DEPTH, scenario="random", wall_shift=_SHIFT)
     teacher = parisi.DeepPerceptron(depth=_DEPTH, scenario="teacher")
     depths = np.array(range(4, 41, 4 if quick else 1))
-    scenarios: tuple[parisi.Scenario, ...] = ("random", "teacher")
+    scenarios: tuple[Scenario, ...] = ("random", "teacher")
     names = xr.DataArray(list(scenarios), dims="scenario")
     laws = [parisi.transition_loads(_LAW_DEPTH, scenario, n_layers=_LAW_LAYERS) for scenario in scenarios]
     complete = np.array([parisi.wetting_load([_FAR, *depths[::-1]], scenario) for scenario in scenarios])

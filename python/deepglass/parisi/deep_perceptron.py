@@ -14,19 +14,17 @@ SciPost Phys. Core 2, 005 (2020).
 from __future__ import annotations
 
 import dataclasses
-import math
-import numbers
 import warnings
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _core
-from ._core import NumericalError
-from ._warnings import ConvergenceWarning
-from .io import provenance
+from .. import _core
+from .._check import choice, integer, number
+from .._core import NumericalError
+from .._warnings import ConvergenceWarning
+from ..io import provenance
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,30 +45,6 @@ _MARGINAL = 1.0 + 1e-7
 _MARGINAL_RSB = 1.0 + 1e-4
 
 
-def _number(name: str, value: Any, allowed: str, ok: Callable[[float], bool]) -> float:
-    if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if math.isfinite(number) and ok(number):
-            return number
-    raise ValueError(f"{name} must be {allowed}, got {value!r}")
-
-
-def _integer(name: str, value: Any, low: int, high: int) -> int:
-    if isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)) and low <= int(value) <= high:
-        return int(value)
-    allowed = f"{low}" if low == high else f"an integer from {low} to {high}"
-    raise ValueError(f"{name} must be {allowed}, got {value!r}")
-
-
-def _choice(name: str, value: Any, allowed: Sequence[str]) -> str:
-    if isinstance(value, str) and value in allowed:
-        return value
-    raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-
-
 # The limits of the kernels' integers, and of memory.
 _MOST_LAYERS = 1_000_000
 _MOST_ITERATIONS = 2**62
@@ -79,13 +53,13 @@ _MOST_THREADS = 2**30
 
 def _numerical(atol: Any, max_iter: Any) -> dict[str, Any]:
     return {
-        "atol": _number("atol", atol, "a finite number > 0", lambda x: x > 0.0),
-        "max_iter": _integer("max_iter", max_iter, 1, _MOST_ITERATIONS),
+        "atol": number("atol", atol, "a finite number > 0", lambda x: x > 0.0),
+        "max_iter": integer("max_iter", max_iter, 1, _MOST_ITERATIONS),
     }
 
 
 def _load(value: Any, name: str = "load") -> float:
-    return _number(name, value, "a finite number > 0", lambda x: x > 0.0)
+    return number(name, value, "a finite number > 0", lambda x: x > 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,11 +100,11 @@ class DeepPerceptron:
     def __post_init__(self) -> None:
         """Check the ranges; numbers of any kind become int and float."""
         checked = {
-            "depth": _integer("depth", self.depth, 2, _MOST_LAYERS),
+            "depth": integer("depth", self.depth, 2, _MOST_LAYERS),
             "load": _load(self.load),
-            "scenario": _choice("scenario", self.scenario, tuple(_BRANCHES)),
-            "wall_width": _number("wall_width", self.wall_width, "a finite number >= 0", lambda x: x >= 0.0),
-            "wall_shift": _number("wall_shift", self.wall_shift, "a number from -5 to 5", lambda x: abs(x) <= 5.0),
+            "scenario": choice("scenario", self.scenario, tuple(_BRANCHES)),
+            "wall_width": number("wall_width", self.wall_width, "a finite number >= 0", lambda x: x >= 0.0),
+            "wall_shift": number("wall_shift", self.wall_shift, "a number from -5 to 5", lambda x: abs(x) <= 5.0),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -150,13 +124,13 @@ def _check_steps(steps: int, scenario: str, most: int = 0) -> int:
             "steps must be 0 with scenario='teacher' (no replica symmetry breaking on the Nishimori line), "
             f"got {steps!r}"
         )
-    return _integer("steps", steps, 0, most)
+    return integer("steps", steps, 0, most)
 
 
 def _breakpoints(steps: int, breakpoints: str | npt.ArrayLike) -> npt.NDArray[np.float64]:
     """m_1 .. m_k."""
     if isinstance(breakpoints, str):
-        _choice("breakpoints", breakpoints, ("uniform",))
+        choice("breakpoints", breakpoints, ("uniform",))
         return np.arange(1, steps + 1) / (steps + 1)
     array = np.asarray(breakpoints, dtype=np.float64)
     if array.shape != (steps,):
@@ -415,9 +389,9 @@ def solve(
     if not isinstance(model, DeepPerceptron):
         raise ValueError(f"model must be a DeepPerceptron, got {model!r}")
     steps = _check_steps(steps, model.scenario, _MOST_STEPS)
-    branch_name = _choice("branch", branch, _BRANCHES[model.scenario])
+    branch_name = choice("branch", branch, _BRANCHES[model.scenario])
     levels = _breakpoints(steps, breakpoints)
-    threads = _integer("threads", threads, 0, _MOST_THREADS)
+    threads = integer("threads", threads, 0, _MOST_THREADS)
     parameters = dataclasses.asdict(model) | {"steps": steps, "branch": branch_name}
     loads = np.array([model.load])
     if steps > 0:
@@ -501,7 +475,7 @@ def scan(
     if not isinstance(model, DeepPerceptron):
         raise ValueError(f"model must be a DeepPerceptron, got {model!r}")
     _check_steps(steps, model.scenario)
-    branch_name = _choice("branch", branch, _BRANCHES[model.scenario])
+    branch_name = choice("branch", branch, _BRANCHES[model.scenario])
     array = np.asarray(loads)
     if array.dtype.kind not in "iuf":
         raise ValueError(f"loads must be real numbers, got an array of {array.dtype}")
@@ -511,7 +485,7 @@ def scan(
     for load in array:
         _load(float(load), "loads")
     numerical = _numerical(atol, max_iter)
-    threads = _integer("threads", threads, 0, _MOST_THREADS)
+    threads = integer("threads", threads, 0, _MOST_THREADS)
     raw, names, exists = _solve_loads(model, array, branch_name, None, numerical, threads)
     names = np.where(exists, names, "")
     exists &= ~raw["jammed"]
@@ -585,7 +559,7 @@ def transition_loads(
 
     model = DeepPerceptron(depth, 1.0, scenario, wall_width, wall_shift)
     _check_steps(steps, scenario)
-    n_layers = _integer("n_layers", n_layers, 1, model.depth // 2)
+    n_layers = integer("n_layers", n_layers, 1, model.depth // 2)
     numerical = _numerical(atol, max_iter)
     raw = _core.deep_perceptron_transition_loads(
         model.depth, model.replicas, model.wall_width, model.wall_shift, 1, n_layers, **numerical
@@ -661,7 +635,7 @@ def wetting_load(
         models[0].wall_width,
         models[0].wall_shift,
         **_numerical(atol, max_iter),
-        threads=_integer("threads", threads, 0, _MOST_THREADS),
+        threads=integer("threads", threads, 0, _MOST_THREADS),
     )
     return loads if array.ndim == 1 else float(loads[0])
 
@@ -702,8 +676,8 @@ def coexistence_load(
     if len(branches) != 2 or branches[0] == branches[1]:
         raise ValueError(f"branches must be two different names, got {branches!r}")
     for name in branches:
-        _choice("branches", name, _BRANCHES["teacher"])
-    _number("rtol", rtol, "a number from 1e-14 to 1", lambda x: 1e-14 <= x <= 1.0)
+        choice("branches", name, _BRANCHES["teacher"])
+    number("rtol", rtol, "a number from 1e-14 to 1", lambda x: 1e-14 <= x <= 1.0)
     model = DeepPerceptron(depth=depth, scenario="teacher")
 
     def advantage(loads: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -1,0 +1,34 @@
+"""Arguments that are out of range: ValueErrors that name the argument, the range and what came."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def number(name: str, value: Any, allowed: str, ok: Callable[[float], bool]) -> float:
+    if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number) and ok(number):
+            return number
+    raise ValueError(f"{name} must be {allowed}, got {value!r}")
+
+
+def integer(name: str, value: Any, low: int, high: int) -> int:
+    if isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)) and low <= int(value) <= high:
+        return int(value)
+    allowed = f"{low}" if low == high else f"an integer from {low} to {high}"
+    raise ValueError(f"{name} must be {allowed}, got {value!r}")
+
+
+def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
+    if isinstance(value, str) and value in allowed:
+        return value
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")

@@ -1,0 +1,5 @@
+"""Parisi equations: replica symmetry breaking in deep perceptron networks."""
+
+from .deep_perceptron import DeepPerceptron, coexistence_load, scan, solve, transition_loads, wetting_load
+
+__all__ = ["DeepPerceptron", "coexistence_load", "scan", "solve", "transition_loads", "wetting_load"]
