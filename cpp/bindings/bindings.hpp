@@ -47,6 +47,15 @@ inline Span<const double> vector(const Array& a, const char* name, Index size = 
   return view(a);
 }
 
+// Two dimensions, of the given shape; rows one after the other.
+inline Span<const double> table(const Array& a, const char* name, Index rows, Index columns) {
+  if (a.ndim() != 2 || a.shape(0) != rows || a.shape(1) != columns) {
+    throw std::invalid_argument(std::string(name) + " must have shape (" + std::to_string(rows) + ", " +
+                                std::to_string(columns) + "), got " + shape_text(a));
+  }
+  return view(a);
+}
+
 inline void require_finite(Span<const double> x, const char* name) {
   for (const double value : x) {
     if (!std::isfinite(value)) {

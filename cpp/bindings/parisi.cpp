@@ -115,26 +115,37 @@ Arrays solve(Index depth, const Array& loads, int replicas, double wall_width, d
 }
 
 Arrays solve_hierarchical(Index depth, double load, const Array& breakpoints, double wall_width,
-                          double wall_shift, double tolerance, Index max_iter, int threads) {
+                          double wall_shift, const Array& start_neuron_deficit,
+                          const Array& start_bond_deficit, double tolerance, Index max_iter, int threads) {
   const DeepPerceptron model = make_model(depth, load, 0, wall_width, wall_shift);
   const auto m = vector(breakpoints, "breakpoints");
   require(m.size() >= 1 && m.size() <= 64,
           "breakpoints must have 1 to 64 entries, got " + std::to_string(m.size()));
   for (Index i = 0; i < m.size(); ++i) {
-    require(m[i] > (i == 0 ? 0.0 : m[i - 1]) && m[i] < 1.0,
-            "breakpoints must increase strictly within (0, 1), got " + std::to_string(m[i]) +
+    require(m[i] > (i == 0 ? 0.0 : m[i - 1]) && m[i] <= 1.0,
+            "breakpoints must increase strictly within (0, 1], got " + std::to_string(m[i]) +
                 " at position " + std::to_string(i));
   }
   const SolverOptions options = make_options(tolerance, max_iter);
+  const Index levels = m.size() + 1;
+  HierarchicalStart start;
+  const bool given = start_neuron_deficit.size() > 0;
+  if (given) {
+    start.q_complement = table(start_neuron_deficit, "start neuron_deficit", depth + 1, levels);
+    start.Q_complement = table(start_bond_deficit, "start bond_deficit", depth, levels);
+    for (const auto& view : {start.q_complement, start.Q_complement}) {
+      for (const double c : view) require(c >= 0.0 && c <= 1.0, "start overlaps must lie in [0, 1]");
+    }
+  }
   const StopToken stop = stop_token();
   HierarchicalSolution s;
   {
     py::gil_scoped_release release;
-    s = HierarchicalSolver(model, m, options, threads, stop).solve();
+    s = HierarchicalSolver(model, m, options, threads, stop).solve(start);
   }
-  const Index levels = m.size() + 1;
-  const auto table = [levels](const std::vector<double>& values) {
-    Array out({static_cast<Index>(values.size()) / levels, levels});
+  const auto levels_last = [levels](const auto& values) {
+    py::array_t<typename std::decay_t<decltype(values)>::value_type> out(
+        {static_cast<Index>(values.size()) / levels, levels});
     std::copy(values.begin(), values.end(), out.mutable_data());
     return out;
   };
@@ -143,18 +154,24 @@ Arrays solve_hierarchical(Index depth, double load, const Array& breakpoints, do
     out.mutable_at(0) = value;
     return out;
   };
+  const auto line = [](const std::vector<double>& values) {
+    Array out(static_cast<Index>(values.size()));
+    std::copy(values.begin(), values.end(), out.mutable_data());
+    return out;
+  };
   Arrays result;
-  result["neuron_overlap"] = table(s.q);
-  result["neuron_deficit"] = table(s.q_complement);
-  result["bond_overlap"] = table(s.Q);
-  result["bond_deficit"] = table(s.Q_complement);
+  result["neuron_overlap"] = levels_last(s.q);
+  result["neuron_deficit"] = levels_last(s.q_complement);
+  result["bond_overlap"] = levels_last(s.Q);
+  result["bond_deficit"] = levels_last(s.Q_complement);
+  result["frozen"] = levels_last(s.frozen);
   result["free_entropy"] = number(s.free_entropy);
+  result["breakpoint_slope"] = line(s.breakpoint_slope);
   result["replicon"] = number(s.replicon);
+  result["stability"] = number(s.stability);
   result["residual"] = number(s.residual);
   result["min_gap"] = number(s.min_gap);
-  Array history(static_cast<Index>(s.history.size()));
-  std::copy(s.history.begin(), s.history.end(), history.mutable_data());
-  result["residual_history"] = history;
+  result["residual_history"] = line(s.history);
   result["iterations"] = number(s.iterations);
   result["converged"] = number(s.converged);
   return result;
@@ -317,8 +334,9 @@ void bind_parisi(py::module_& m) {
         "Replica-symmetric saddle points of the deep perceptron network, one for each load (n_loads,), each\n"
         "from the same start, given as 1 - q (depth+1,) and 1 - Q (depth,).");
   m.def("deep_perceptron_solve_hierarchical", &solve_hierarchical, py::arg("depth"), py::arg("load"),
-        py::arg("breakpoints"), py::arg("wall_width"), py::arg("wall_shift"), py::arg("atol") = 1e-8,
-        py::arg("max_iter") = 100000, py::arg("threads") = 0,
+        py::arg("breakpoints"), py::arg("wall_width"), py::arg("wall_shift"), py::arg("start_neuron_deficit"),
+        py::arg("start_bond_deficit"), py::arg("atol") = 1e-8, py::arg("max_iter") = 20000,
+        py::arg("threads") = 0,
         "Saddle point of the deep perceptron network with k = len(breakpoints) steps of replica symmetry\n"
         "breaking, random data, wetting branch; overlaps (layer, k+1).");
   m.def("deep_perceptron_transition_loads", &transitions, py::arg("depth"), py::arg("replicas"),

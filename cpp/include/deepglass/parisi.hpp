@@ -4,5 +4,6 @@
 #include "deepglass/parisi/deep_perceptron.hpp"
 #include "deepglass/parisi/gaussian_field.hpp"
 #include "deepglass/parisi/hierarchical.hpp"
+#include "deepglass/parisi/hierarchical_equations.hpp"
 #include "deepglass/parisi/layer_map.hpp"
 #include "deepglass/parisi/recursion.hpp"
