@@ -83,16 +83,14 @@ def _levels(solution: xr.Dataset, layer: int, kind: str, min_gap: float) -> _Lev
     if (gap < -min_gap).any():
         raise ValueError(f"solution must have overlaps that grow with x, got {overlap.tolist()} in layer {layer}")
     rises = np.concatenate([[True], gap > min_gap])
-    first, width = np.flatnonzero(rises), right - left
-    weight = np.add.reduceat(width, first)
-    return _Levels(
-        first,
-        np.cumsum(rises) - 1,
-        left,
-        right,
-        np.add.reduceat(width * overlap, first) / weight,
-        np.add.reduceat(width * deficit, first) / weight,
-    )
+    first, level, width = np.flatnonzero(rises), np.cumsum(rises) - 1, right - left
+
+    def mean(values: Floats) -> Floats:
+        """Over each level, by what the steps add to its first one: exact where that is alone."""
+        start = values[first]
+        return start + np.bincount(level, width * (values - start[level])) / np.bincount(level, width)
+
+    return _Levels(first, level, left, right, mean(overlap), mean(deficit))
 
 
 def overlap_distribution(
@@ -131,6 +129,7 @@ def overlap_distribution(
         a peak in the continuous estimate.  Its other part: ``density`` (stretch), dx/dq between neighbouring peaks,
         with coordinates overlap_left, overlap_right; ``stretch_weight`` (stretch), its integral.  The delta and
         stretch weights add up to one.  ``moment`` (order), int q^p P(q) dq for p = 1, 2, of the peaks.
+        The layer is a coordinate, ``layer`` or ``bond_layer``.
 
     Raises
     ------
@@ -140,7 +139,8 @@ def overlap_distribution(
     Notes
     -----
     The densities are first-order estimates: exact for a piecewise linear q(x), and with equal steps of the mean
-    overlap of the peaks.  A plateau the steps do not resolve is a narrow, high stretch.
+    overlap of the peaks.  Steps cannot tell a plateau of less than two of them from a steep density, nor a jump of
+    q(x), as that of a layer that freezes, from a low one: look at the staircase.
 
     Published for the deep perceptron in H. Yoshino, SciPost Phys. Core 2, 005 (2020).
 
@@ -181,6 +181,7 @@ def overlap_distribution(
             "overlap_left": ("stretch", levels.overlap[:-1]),
             "overlap_right": ("stretch", levels.overlap[1:]),
             "order": [1, 2],
+            _DIMS[kind]: layer,
         },
         attrs=_provenance("overlap_distribution", solution, layer, kind, {"min_gap": min_gap}),
     )
@@ -227,6 +228,7 @@ def cluster_tree(
         n_solutions, and ``first_member``: the members are the solutions from that one on.
         Solutions (solution), in the order of the tree: ``cluster``, the innermost node of each;
         ``overlap_matrix`` (solution, other), ultrametric, 1 on the diagonal.  ``seed``, to repeat the run.
+        The layer is a coordinate, ``layer`` or ``bond_layer``.
 
     Raises
     ------
@@ -255,7 +257,7 @@ def cluster_tree(
     >>> solution = dg.parisi.solve(dg.parisi.DeepPerceptron(depth=20, load=20.0), 4)
     >>> trees = [dg.parisi.cluster_tree(solution, layer, seed=3) for layer in (1, 2, 3)]
     >>> [tree.sizes["node"] for tree in trees], [int(tree.level.max()) for tree in trees]
-    ([293, 286, 1], [4, 3, 0])
+    ([293, 286, 1], [4, 2, 0])
     """
     import xarray as xr
 
@@ -283,6 +285,7 @@ def cluster_tree(
             "overlap_matrix": (("solution", "other"), _overlap_matrix(levels.overlap, shared)),
             "seed": np.uint64(entropy),
         },
+        coords={_DIMS[kind]: layer},
         attrs=_provenance("cluster_tree", solution, layer, kind, {"n_solutions": n, "min_gap": min_gap}),
     )
     return _described(dataset)
