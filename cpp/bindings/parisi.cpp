@@ -114,10 +114,7 @@ Arrays solve(Index depth, const Array& loads, int replicas, double wall_width, d
   return result;
 }
 
-Arrays solve_hierarchical(Index depth, double load, const Array& breakpoints, double wall_width,
-                          double wall_shift, const Array& start_neuron_deficit,
-                          const Array& start_bond_deficit, double tolerance, Index max_iter, int threads) {
-  const DeepPerceptron model = make_model(depth, load, 0, wall_width, wall_shift);
+Span<const double> breakpoints_of(const Array& breakpoints) {
   const auto m = vector(breakpoints, "breakpoints");
   require(m.size() >= 1 && m.size() <= 64,
           "breakpoints must have 1 to 64 entries, got " + std::to_string(m.size()));
@@ -126,26 +123,81 @@ Arrays solve_hierarchical(Index depth, double load, const Array& breakpoints, do
             "breakpoints must increase strictly within (0, 1], got " + std::to_string(m[i]) +
                 " at position " + std::to_string(i));
   }
-  const SolverOptions options = make_options(tolerance, max_iter);
-  const Index levels = m.size() + 1;
+  return m;
+}
+
+// Overlaps from their complements to one; none where the arrays are empty.
+HierarchicalStart make_start(Index depth, Index levels, const Array& neuron_complement,
+                             const Array& bond_complement) {
   HierarchicalStart start;
-  const bool given = start_neuron_deficit.size() > 0;
-  if (given) {
-    start.q_complement = table(start_neuron_deficit, "start neuron_deficit", depth + 1, levels);
-    start.Q_complement = table(start_bond_deficit, "start bond_deficit", depth, levels);
-    for (const auto& view : {start.q_complement, start.Q_complement}) {
-      for (const double c : view) require(c >= 0.0 && c <= 1.0, "start overlaps must lie in [0, 1]");
-    }
+  if (neuron_complement.size() == 0) return start;
+  start.q_complement = table(neuron_complement, "start neuron_deficit", depth + 1, levels);
+  start.Q_complement = table(bond_complement, "start bond_deficit", depth, levels);
+  for (const auto& view : {start.q_complement, start.Q_complement}) {
+    for (const double c : view) require(c >= 0.0 && c <= 1.0, "start overlaps must lie in [0, 1]");
   }
+  return start;
+}
+
+// T(u) of the k-step equations, u = -ln(1 - q): what the tests hold against the reference, and the benches
+// time.
+Arrays hierarchical_sweep(Index depth, double load, const Array& breakpoints, double wall_width,
+                          double wall_shift, const Array& neuron_deficit, const Array& bond_deficit,
+                          bool jacobian, Index repeats, int threads) {
+  const DeepPerceptron model = make_model(depth, load, 0, wall_width, wall_shift);
+  const auto m = breakpoints_of(breakpoints);
+  const Index levels = m.size() + 1;
+  const HierarchicalStart start = make_start(depth, levels, neuron_deficit, bond_deficit);
+  require(neuron_deficit.size() > 0, "neuron_deficit must not be empty");
+  require(repeats >= 1, "repeats must be at least 1, got " + std::to_string(repeats));
+  const StopToken stop = stop_token();
+  HierarchicalEquations equations(model, m);
+  Array image({equations.blocks(), levels}), slopes(levels - 1), number(2);
+  Eigen::MatrixXd derivative;
+  {
+    py::gil_scoped_release release;
+    equations.set(start.q_complement, start.Q_complement);
+    for (Index r = 0; r < repeats; ++r) {
+      TimedStop(stop).check();
+      equations.evaluate(threads, stop);
+    }
+    if (jacobian) derivative = equations.jacobian(threads, stop);
+  }
+  std::copy(equations.image.begin(), equations.image.end(), image.mutable_data());
+  std::vector<double> slope;
+  number.mutable_at(0) = equations.free_entropy(slope);
+  number.mutable_at(1) = equations.replicon();
+  std::copy(slope.begin(), slope.end(), slopes.mutable_data());
+  Array matrix({static_cast<Index>(derivative.rows()), static_cast<Index>(derivative.cols())});
+  for (Index r = 0; r < derivative.rows(); ++r) {
+    for (Index c = 0; c < derivative.cols(); ++c) matrix.mutable_at(r, c) = derivative(r, c);
+  }
+  Arrays result;
+  result["image"] = image;
+  result["free_entropy_and_replicon"] = number;
+  result["breakpoint_slope"] = slopes;
+  result["jacobian"] = matrix;
+  return result;
+}
+
+Arrays solve_hierarchical(Index depth, double load, const Array& breakpoints, double wall_width,
+                          double wall_shift, const Array& start_neuron_deficit,
+                          const Array& start_bond_deficit, Index solid_layers, double tolerance,
+                          Index max_iter, int threads) {
+  const DeepPerceptron model = make_model(depth, load, 0, wall_width, wall_shift);
+  const auto m = breakpoints_of(breakpoints);
+  SolverOptions options = make_options(tolerance, max_iter);
+  options.solid_layers = solid_layers;
+  const Index levels = m.size() + 1;
+  const HierarchicalStart start = make_start(depth, levels, start_neuron_deficit, start_bond_deficit);
   const StopToken stop = stop_token();
   HierarchicalSolution s;
   {
     py::gil_scoped_release release;
     s = HierarchicalSolver(model, m, options, threads, stop).solve(start);
   }
-  const auto levels_last = [levels](const auto& values) {
-    py::array_t<typename std::decay_t<decltype(values)>::value_type> out(
-        {static_cast<Index>(values.size()) / levels, levels});
+  const auto levels_last = [levels](const std::vector<double>& values) {
+    Array out({static_cast<Index>(values.size()) / levels, levels});
     std::copy(values.begin(), values.end(), out.mutable_data());
     return out;
   };
@@ -164,7 +216,6 @@ Arrays solve_hierarchical(Index depth, double load, const Array& breakpoints, do
   result["neuron_deficit"] = levels_last(s.q_complement);
   result["bond_overlap"] = levels_last(s.Q);
   result["bond_deficit"] = levels_last(s.Q_complement);
-  result["frozen"] = levels_last(s.frozen);
   result["free_entropy"] = number(s.free_entropy);
   result["breakpoint_slope"] = line(s.breakpoint_slope);
   result["replicon"] = number(s.replicon);
@@ -333,12 +384,17 @@ void bind_parisi(py::module_& m) {
         py::arg("threads") = 0,
         "Replica-symmetric saddle points of the deep perceptron network, one for each load (n_loads,), each\n"
         "from the same start, given as 1 - q (depth+1,) and 1 - Q (depth,).");
-  m.def("deep_perceptron_solve_hierarchical", &solve_hierarchical, py::arg("depth"), py::arg("load"),
-        py::arg("breakpoints"), py::arg("wall_width"), py::arg("wall_shift"), py::arg("start_neuron_deficit"),
-        py::arg("start_bond_deficit"), py::arg("atol") = 1e-8, py::arg("max_iter") = 20000,
-        py::arg("threads") = 0,
+  m.def("deep_perceptron_solve_hierarchical", &solve_hierarchical, "depth"_a, "load"_a, "breakpoints"_a,
+        "wall_width"_a, "wall_shift"_a, "start_neuron_deficit"_a, "start_bond_deficit"_a,
+        "solid_layers"_a = -1, "atol"_a = 1e-8, "max_iter"_a = 20000, "threads"_a = 0,
         "Saddle point of the deep perceptron network with k = len(breakpoints) steps of replica symmetry\n"
         "breaking, random data, wetting branch; overlaps (layer, k+1).");
+  m.def(
+      "deep_perceptron_sweep", &hierarchical_sweep, "depth"_a, "load"_a, "breakpoints"_a, "wall_width"_a,
+      "wall_shift"_a, "neuron_deficit"_a, "bond_deficit"_a, py::kw_only(), "jacobian"_a = false,
+      "repeats"_a = 1, "threads"_a = 0,
+      "One sweep of the k-step equations in u = -ln(1 - q): image (blocks, k+1), the blocks being the bonds\n"
+      "and then the neurons of one half; free entropy, replicon and ds/dm at that point; dT/du on request.");
   m.def("deep_perceptron_transition_loads", &transitions, py::arg("depth"), py::arg("replicas"),
         py::arg("wall_width"), py::arg("wall_shift"), py::arg("first"), py::arg("last"),
         py::arg("atol") = 1e-13, py::arg("max_iter") = 20000,

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,27 +24,31 @@ import numpy.typing as npt
 from .. import _core
 from .._check import choice, integer, number
 from .._core import NumericalError
-from .._warnings import ConvergenceWarning
+from .._progress import Progress, reporting
+from .._warnings import ConvergenceWarning, UnphysicalWarning
 from ..io import provenance
+from . import _steps
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["DeepPerceptron", "coexistence_load", "scan", "solve", "transition_loads", "wetting_load"]
+__all__ = ["DeepPerceptron", "scan", "solve"]
 
 Scenario = Literal["random", "teacher"]
-Branch = Literal["wetting", "thick", "crystal"]
+Branch = Literal["wetting", "frozen", "thick", "crystal"]
 
 # Overlaps the iteration starts from: the name of a branch is its history.
 _START_DEFICIT: dict[str, float] = {"wetting": 1.0, "thick": 0.05, "crystal": 1e-6}
-_BRANCHES: dict[str, tuple[str, ...]] = {"random": ("wetting",), "teacher": ("wetting", "thick", "crystal")}
+_BRANCHES: dict[str, tuple[str, ...]] = {"random": ("wetting", "frozen"), "teacher": ("wetting", "thick", "crystal")}
 # All deficits 1 - q(l) of the crystal are below this (at depth 20 it ends with 1e-3).
 _CRYSTAL = 0.05
 # The replicon of a marginally stable solution is 1 up to the solver's tolerance.
 _MARGINAL = 1.0 + 1e-7
-# A continuous step is marginal, and its recursion good to some 1e-7.
+# A continuous step is marginal, and its recursion good to some 1e-7; eigenvalues by differences to 1e-3.
 _MARGINAL_RSB = 1.0 + 1e-4
-
+_STABLE_RSB = 1.0 + 1e-3
+# A complexity is 0 at a stationary breakpoint, as far as breakpoints are found.
+_NEGATIVE_COMPLEXITY = -1e-4
 
 # The limits of the kernels' integers, and of memory.
 _MOST_LAYERS = 1_000_000
@@ -118,20 +123,20 @@ class DeepPerceptron:
 _MOST_STEPS = 64
 
 
-def _check_steps(steps: int, scenario: str, most: int = 0) -> int:
+def _check_steps(steps: int, scenario: str) -> int:
     if scenario == "teacher" and steps != 0:
         raise ValueError(
             "steps must be 0 with scenario='teacher' (no replica symmetry breaking on the Nishimori line), "
             f"got {steps!r}"
         )
-    return integer("steps", steps, 0, most)
+    return integer("steps", steps, 0, _MOST_STEPS)
 
 
 def _breakpoints(steps: int, breakpoints: str | npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """m_1 .. m_k."""
+    """m_1 .. m_k; uniform ones where they are to be optimised."""
     if isinstance(breakpoints, str):
-        choice("breakpoints", breakpoints, ("uniform",))
-        return np.arange(1, steps + 1) / (steps + 1)
+        choice("breakpoints", breakpoints, ("uniform", "optimised"))
+        return _steps.uniform(steps)
     array = np.asarray(breakpoints, dtype=np.float64)
     if array.shape != (steps,):
         raise ValueError(f"breakpoints must have shape ({steps},), got {array.shape}")
@@ -149,6 +154,14 @@ def _start(
         neuron = np.full(model.depth + 1, deficit)
         neuron[[0, -1]] = 0.0
         return neuron, np.full(model.depth, deficit)
+    neuron, bond = _start_levels(model, start, np.empty(0))
+    return neuron[:, 0], bond[:, 0]
+
+
+def _start_levels(
+    model: DeepPerceptron, start: xr.Dataset, breakpoints: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Complements (depth + 1, k + 1) and (depth, k + 1); other steps than those of `start` are interpolated."""
     if not hasattr(start, "data_vars"):
         raise ValueError(f"start must be a solution, a Dataset of `solve`, got {start!r}")
     fields = []
@@ -156,12 +169,19 @@ def _start(
         ("neuron_deficit", ("layer", "step"), model.depth + 1),
         ("bond_deficit", ("bond_layer", "step"), model.depth),
     ):
-        if name not in start or start[name].dims != dims or start[name].shape != (size, 1):
+        if name not in start or start[name].dims != dims or start[name].shape[0] != size:
             raise ValueError(
-                f"start must be a solution with {name} of dims {dims} and shape ({size}, 1); "
+                f"start must be a solution with {name} of dims {dims} and shape ({size}, steps + 1); "
                 "select one load of a scan first"
             )
-        fields.append(np.ascontiguousarray(start[name].values[:, 0], dtype=np.float64))
+        values = np.ascontiguousarray(start[name].values, dtype=np.float64)
+        if values.shape[1] != breakpoints.size + 1:
+            if breakpoints.size == 0:
+                raise ValueError(f"start must have 0 steps as the solution asked for, got {values.shape[1] - 1}")
+            edges = np.concatenate([[0.0], breakpoints, [1.0]])
+            old, new = (start["x_left"] + start["x_right"]).values / 2.0, (edges[1:] + edges[:-1]) / 2.0
+            values = np.array([np.interp(new, old, row) for row in values])
+        fields.append(values)
     return fields[0], fields[1]
 
 
@@ -183,6 +203,16 @@ def _warn_once(solution: dict[str, npt.NDArray[Any]], stable: npt.NDArray[np.boo
         )
     if parts:
         warnings.warn("; ".join(parts), ConvergenceWarning, stacklevel=4)
+    negative = solution.get("complexity", np.zeros(1)) < _NEGATIVE_COMPLEXITY
+    if negative.any():
+        warnings.warn(
+            f"the complexity of the frozen step is negative (down to {solution['complexity'][negative].min():.3g}"
+            + where.format(negative.sum())
+            + "): its breakpoint is not stationary, and the solution one of the equations on a fixed grid of "
+            "breakpoints, not of the network (breakpoints='optimised' finds the stationary one)",
+            UnphysicalWarning,
+            stacklevel=4,
+        )
 
 
 def _solve_loads(
@@ -221,18 +251,24 @@ def _solve_loads(
     return raw, names, exists
 
 
-def _solve_hierarchical(
-    model: DeepPerceptron, breakpoints: npt.NDArray[np.float64], numerical: dict[str, Any], threads: int
-) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.str_]]:
-    """The same with steps, at the model's own load."""
-    raw: dict[str, npt.NDArray[Any]] = _core.deep_perceptron_solve_hierarchical(
-        model.depth, model.load, breakpoints, model.wall_width, model.wall_shift, **numerical, threads=threads
-    )
-    for kind in ("neuron", "bond"):
-        for what in ("overlap", "deficit"):
-            raw[f"{kind}_{what}"] = raw[f"{kind}_{what}"][np.newaxis]
-    solid = (raw["neuron_overlap"][0, 1:-1] > 0.0).any()
-    return raw, np.array(["wetting" if solid else "liquid"])
+def _arrays(states: Sequence[_steps.State]) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.str_]]:
+    """The arrays of solutions with steps, loads in front, and their branches."""
+    raw = {}
+    for name in ("neuron_overlap", "neuron_deficit", "bond_overlap", "bond_deficit"):
+        raw[name] = np.stack([state.raw[name] for state in states])
+    for name in ("free_entropy", "replicon", "stability", "residual", "min_gap", "iterations", "converged"):
+        raw[name] = np.concatenate([state.raw[name] for state in states])
+    raw["frozen"] = np.stack([state.frozen for state in states])
+    raw["complexity"] = np.array([state.complexity for state in states])
+    raw["free_entropy_slope"] = np.stack([np.concatenate([[np.nan], state.slopes]) for state in states])
+    raw["breakpoint"] = np.stack([np.concatenate([[0.0], state.breakpoints]) for state in states])
+    if len(states) == 1:
+        raw["residual_history"] = states[0].raw["residual_history"]
+    names = [
+        "frozen" if state.frozen_step else "wetting" if (state.raw["neuron_overlap"][1:-1] > 0.0).any() else "liquid"
+        for state in states
+    ]
+    return raw, np.array(names)
 
 
 def _dataset(
@@ -247,7 +283,10 @@ def _dataset(
     """From arrays with the loads in front and the levels behind."""
     import xarray as xr
 
-    stable = raw["replicon"] <= (_MARGINAL if breakpoints.size == 0 else _MARGINAL_RSB)
+    if breakpoints.size == 0:
+        stable = raw["replicon"] <= _MARGINAL
+    else:
+        stable = (raw["replicon"] <= _MARGINAL_RSB) & (raw["stability"] <= _STABLE_RSB)
     _warn_once(raw, stable, breakpoints.size)
     overlap_dims = {"neuron": ("load", "layer", "step"), "bond": ("load", "bond_layer", "step")}
     variables: dict[str, Any] = {
@@ -257,9 +296,9 @@ def _dataset(
     }
     left = np.concatenate([[0.0], breakpoints])
     variables["breakpoint"] = ("step", left)
-    for name in ("free_entropy", "replicon", "residual", "min_gap", "iterations", "converged"):
+    for name, dims in _MORE_DIMS.items():
         if name in raw:
-            variables[name] = ("load", raw[name])
+            variables[name] = (("load", *dims), raw[name])
     if "residual_history" in raw:
         variables["residual_history"] = ("iteration", raw["residual_history"])
     variables["stable"] = ("load", stable)
@@ -282,6 +321,12 @@ def _dataset(
     return dataset
 
 
+_MORE_DIMS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("free_entropy", "replicon", "stability", "residual", "min_gap"), ()),
+    **dict.fromkeys(("iterations", "converged", "complexity"), ()),
+    "free_entropy_slope": ("step",),
+    "frozen": ("layer", "step"),
+}
 _DESCRIPTIONS = {
     "neuron_overlap": "neuron overlap q(l)",
     "bond_overlap": "bond overlap Q(l)",
@@ -290,6 +335,10 @@ _DESCRIPTIONS = {
     "breakpoint": "breakpoint m_i, the left end of the step in x",
     "free_entropy": "replica free entropy per N M",
     "replicon": "largest eigenvalue of the replicon map; > 1 is unstable",
+    "stability": "largest eigenvalue of the iteration at fixed breakpoints; > 1 is unstable",
+    "free_entropy_slope": "ds/dm_i at fixed overlaps, 0 where the breakpoint is stationary",
+    "complexity": "Sigma = -m^2 ds/dm of the first frozen step, per N M, both ends together",
+    "frozen": "1 - q < 0.01: the solutions of one cluster have the same neurons",
     "min_gap": "smallest distance between neighbouring overlaps q_i(l) of a solid layer",
     "residual": "largest change of 1 - q, and relative change of 1 - Q, in one more iteration",
     "load": "load alpha = M/N",
@@ -301,7 +350,8 @@ def solve(
     steps: int = 0,
     branch: Branch = "wetting",
     *,
-    breakpoints: Literal["uniform"] | npt.ArrayLike = "uniform",
+    breakpoints: Literal["uniform", "optimised"] | npt.ArrayLike = "uniform",
+    frozen_step: int | None = None,
     start: xr.Dataset | None = None,
     atol: float | None = None,
     max_iter: int | None = None,
@@ -316,8 +366,8 @@ def solve(
         q(l) = E tanh^2 h,   h ~ N(0, epsilon),   epsilon(l) = q(l-1) Q(l) g(l) + Q(l+1) q(l+1) g(l+1)
 
     for random data, and with every average weighted by exp(f) (one planted replica) for a teacher.  With k steps
-    of replica symmetry breaking the overlap is a step function q(x) = q_i on m_i < x < m_{i+1}, i = 0..k, of fixed
-    breakpoints, and the averages become the Parisi recursion.
+    of replica symmetry breaking the overlap is a step function q(x) = q_i on m_i < x < m_{i+1}, i = 0..k, of given or
+    optimised breakpoints, and the averages become the Parisi recursion.
 
     Parameters
     ----------
@@ -325,18 +375,26 @@ def solve(
         The network and its load.
     steps : int from 0 to 64
         Steps k of replica symmetry breaking; 0 is replica symmetric, and exact with a teacher.
-    branch : "wetting", "thick" or "crystal"
-        "wetting": layers order one after the other from the liquid.  With a teacher also "thick", reached
-        from large overlaps, all layers solid, and "crystal", all overlaps close to 1 (the teacher itself).
-    breakpoints : "uniform" or array, shape (steps,)
-        m_1 .. m_k, increasing in (0, 1); "uniform" is m_i = i/(k+1).  They are not optimised.
+    branch : "wetting", "frozen", "thick" or "crystal"
+        "wetting": layers order one after the other from the liquid.  Random data with steps: also "frozen", whose
+        outermost layers have overlap 1 from `frozen_step` on (a random first-order transition).  With a teacher also
+        "thick", reached from large overlaps, all layers solid, and "crystal", all overlaps close to 1 (the teacher
+        itself).
+    breakpoints : "uniform", "optimised" or array, shape (steps,)
+        m_1 .. m_k, increasing in (0, 1); "uniform" is m_i = i/(k+1).  "optimised" makes all of them stationary,
+        ds/dm_i = 0, and gives the solution of lowest free entropy, which is frozen above the load alpha_K of
+        `critical_loads`.
+    frozen_step : int from 1 to steps, optional
+        First frozen step of branch="frozen"; the last one by default.
     start : Dataset, optional
-        A solution for the same depth to start from instead, for example at a neighbouring load (steps=0 only).
+        A solution for the same depth to start from instead, for example at a neighbouring load; with steps it may
+        have another number of steps (but 0).  With breakpoints="optimised" the search goes downhill from its
+        breakpoints, and takes its number of steps.
     atol : float, optional
-        Converged when one more iteration changes no 1 - q, and no 1 - Q relatively, by more (with steps: no
-        overlap); 1e-13, with steps 1e-8.
+        Converged when one more iteration changes no 1 - q, and no 1 - Q relatively, by more; 1e-13, with steps 1e-8
+        (and there the change of 1 - q is absolute).
     max_iter : int, optional
-        Limit of iterations; 20000, with steps 100000.
+        Limit of sweeps; 20000.
     threads : int
         0 for the OpenMP default; used with steps only.  The result does not depend on it.
 
@@ -348,8 +406,11 @@ def solve(
         ``free_entropy`` per N M (ln of the volume of solutions; with a teacher the posterior entropy);
         ``replicon``, the largest eigenvalue of the replicon map (> 1: unstable against replica symmetry
         breaking); ``residual``, ``iterations``, ``converged``, ``stable``; ``branch``, which is "liquid" where no
-        layer is solid; ``breakpoint`` (step), with coordinates x_left, x_right on step; with steps also ``min_gap``,
-        the smallest distance between neighbouring overlaps of a layer (NaN in the liquid).  ``residual_history``
+        layer is solid; ``breakpoint`` (step), with coordinates x_left, x_right on step.  With steps also ``min_gap``,
+        the smallest distance between neighbouring overlaps of a layer (NaN in the liquid); ``stability``, the
+        largest eigenvalue of the iteration itself; ``free_entropy_slope`` (step), ds/dm_i; ``frozen``
+        (layer, step), where 1 - q < 0.01; ``complexity``, Sigma = -m^2 ds/dm at the first frozen step (the log
+        number of clusters per N M, both ends together; NaN where nothing is frozen).  ``residual_history``
         (iteration) is there for a look at what did not converge.
 
     Raises
@@ -358,12 +419,15 @@ def solve(
         If an argument is out of range, or the branch is not one of the scenario.
     NumericalError
         If the branch does not exist at this load, or the overlaps of random data run away to 1: no volume is left
-        (depth 2 above load 2/(1 - sqrt(2/pi))^2 = 48.96; any depth with a large wall_shift).
+        (depth 2 above load 2/(1 - sqrt(2/pi))^2 = 48.96; any depth with a large wall_shift).  With optimised
+        breakpoints also above the load alpha_J of `critical_loads`: random data are unsatisfiable there.
 
     Warns
     -----
     ConvergenceWarning
         If the solution is not converged or not stable.
+    UnphysicalWarning
+        If the complexity of the frozen step is negative.
 
     Notes
     -----
@@ -371,10 +435,16 @@ def solve(
     one, and at small depth or large load the crystal.  ``free_entropy`` counts the constraints of all layers; a
     negative wall_shift can make it positive.
 
-    Plain iteration with Newton's method on five diagonals; about a hundred sweeps of 1.5 microseconds a layer.
-    The averages are exact to rounding.  Equations: Yoshino (2020); those of the teacher follow from n + 1 -> 1
-    replicas.  With steps: plain iteration with Anderson's acceleration, 1e3 to 1e4 sweeps of 0.1 to 3 ms; averages
-    good to 1e-8.
+    On fixed breakpoints the equations have many solutions at large loads: a jump of q(x) may sit at any of several
+    breakpoints, and steps freeze one after the other (from load 80 on at depth 20).  All of them are solutions; which
+    one is found depends on the start, and free entropies differ by 1e-3 to 0.1 (`scan` follows one as the load
+    grows).
+
+    Replica symmetric: plain iteration with Newton's method on five diagonals; about a hundred sweeps of 1.5
+    microseconds a layer.  The averages are exact to rounding.  Equations: Yoshino (2020); those of the teacher follow
+    from n + 1 -> 1 replicas.  With steps: implicit steps of the flow du/dt = T(u) - u, u = -ln(1 - q), with a
+    Jacobian by differences; 100 to 2000 sweeps of 0.1 to 3 ms; averages good to 1e-8.  Optimised breakpoints: some 50
+    solutions (quasi-Newton, L-BFGS).
 
     Examples
     --------
@@ -385,24 +455,60 @@ def solve(
     [0.7165, 0.4779, 0.3151, 0.1843, 0.0757]
     >>> round(float(solution.free_entropy), 9)
     -0.423270297
+
+    Random data, with nine steps; and the frozen solution that exists beside it:
+
+    >>> model = dg.parisi.DeepPerceptron(depth=20, load=50.0)
+    >>> dg.parisi.solve(model, 9).neuron_overlap.values[1:4, -1].round(3).tolist()
+    [0.668, 0.298, 0.067]
+    >>> frozen = dg.parisi.solve(model, 4, "frozen", breakpoints=[0.2, 0.4, 0.6, 0.7])
+    >>> frozen.neuron_overlap.values[1:4, -1].round(2).tolist()
+    [1.0, 0.62, 0.27]
     """
     if not isinstance(model, DeepPerceptron):
         raise ValueError(f"model must be a DeepPerceptron, got {model!r}")
-    steps = _check_steps(steps, model.scenario, _MOST_STEPS)
+    steps = _check_steps(steps, model.scenario)
     branch_name = choice("branch", branch, _BRANCHES[model.scenario])
     levels = _breakpoints(steps, breakpoints)
     threads = integer("threads", threads, 0, _MOST_THREADS)
-    parameters = dataclasses.asdict(model) | {"steps": steps, "branch": branch_name}
-    loads = np.array([model.load])
+    numerical = _numerical(
+        (1e-8 if steps else 1e-13) if atol is None else atol, 20000 if max_iter is None else max_iter
+    )
+    parameters = dataclasses.asdict(model) | {"steps": steps, "branch": branch_name} | numerical
+    if start is not None:
+        parameters |= {"start": start.attrs.get("parameters", "given")}
+    if steps == 0 and branch_name == "frozen":
+        raise ValueError("branch must be one of 'wetting' with steps=0, got 'frozen'")
+    if frozen_step is not None:
+        if branch_name != "frozen":
+            raise ValueError(f"frozen_step must be None with branch={branch_name!r}, got {frozen_step!r}")
+        frozen_step = integer("frozen_step", frozen_step, 1, steps)
     if steps > 0:
+        options = _steps.Options(**numerical, threads=threads)
+        optimised = isinstance(breakpoints, str) and breakpoints == "optimised"
         if start is not None:
-            raise ValueError("start must be None with steps > 0")
-        numerical = _numerical(1e-8 if atol is None else atol, 100_000 if max_iter is None else max_iter)
-        raw, names = _solve_hierarchical(model, levels, numerical, threads)
-        parameters |= {"breakpoints": levels.tolist()}
+            if optimised and start.sizes.get("step") == steps + 1:
+                levels = np.asarray(start["x_left"].values[1:], dtype=np.float64)
+            state = _steps.solve(model, levels, options, _start_levels(model, start, levels))
+            state = _steps.stationary(state, options) if optimised else state
+        elif optimised:
+            state = _steps.optimise(model, steps, options)
+        elif branch_name == "frozen":
+            state = _steps.frozen_branch(model, levels, frozen_step or steps, options)
+        else:
+            state = _steps.solve(model, levels, options)
+        raw, names = _arrays([state])
+        if branch_name == "frozen" and names[0] != "frozen":
+            raise NumericalError(
+                f"the frozen branch does not exist at load {model.load:g} and depth {model.depth} (it is stationary "
+                "between alpha_K and alpha_J; see critical_loads)"
+            )
+        if optimised:
+            raw["converged"] &= bool(np.abs(state.slopes).max() <= _steps.STATIONARY)
+        levels = state.breakpoints
+        parameters |= {"breakpoints": "optimised" if optimised else levels.tolist()}
     else:
-        numerical = _numerical(1e-13 if atol is None else atol, 20_000 if max_iter is None else max_iter)
-        raw, names, exists = _solve_loads(model, loads, branch_name, start, numerical, 1)
+        raw, names, exists = _solve_loads(model, np.array([model.load]), branch_name, start, numerical, 1)
         if not exists[0]:
             raise NumericalError(
                 f"the {branch} branch does not exist at load {model.load:g} and depth {model.depth}: the iteration "
@@ -413,9 +519,8 @@ def solve(
                 f"no replica-symmetric solution at load {model.load:g}, depth {model.depth}, wall_shift "
                 f"{model.wall_shift:g}: the overlaps run away to 1 (jamming)"
             )
-        if start is not None:
-            parameters |= {"start": start.attrs.get("parameters", "given")}
-    return _dataset(model, raw, names, loads, levels, "deepglass.parisi.solve", parameters | numerical).isel(load=0)
+    loads = np.array([model.load])
+    return _dataset(model, raw, names, loads, levels, "deepglass.parisi.solve", parameters).isel(load=0)
 
 
 def scan(
@@ -424,28 +529,39 @@ def scan(
     steps: int = 0,
     branch: Branch = "wetting",
     *,
-    atol: float = 1e-13,
-    max_iter: int = 20000,
+    breakpoints: Literal["uniform"] | npt.ArrayLike = "uniform",
+    load_ratio: float = 1.1,
+    atol: float | None = None,
+    max_iter: int | None = None,
     threads: int = 0,
+    progress: Progress = False,
 ) -> xr.Dataset:
-    """Solve at many loads, in parallel; each load from the start of its branch.
+    """Solve at many loads: in parallel, each from the start of its branch; with steps, one from the other.
 
     Parameters
     ----------
     model : DeepPerceptron
         Its own load is not used.
     loads : array, shape (n_loads,)
-        Loads alpha, each > 0.
-    steps : int
+        Loads alpha, each > 0; with steps in increasing order.
+    steps : int from 0 to 64
         As in `solve`.
     branch : "wetting", "thick" or "crystal"
         As in `solve`.
-    atol : float
+    breakpoints : "uniform" or array, shape (steps,)
+        As in `solve`, the same at all loads.
+    load_ratio : float > 1
+        With steps: a solution is followed from one load to the next in steps of at most this ratio.  Where there are
+        several solutions, small steps lead to the one that is continuous with small loads (1.1 is small enough at
+        depth 20 up to load 4000).
+    atol : float, optional
         As in `solve`.
-    max_iter : int
-        As in `solve`.
+    max_iter : int, optional
+        As in `solve`, for each load.
     threads : int
         0 for the OpenMP default.  The result does not depend on it.
+    progress : bool or callable
+        With steps: True for a bar, or ``f(done, total)``, called after each load.
 
     Returns
     -------
@@ -463,6 +579,8 @@ def scan(
     -----
     ConvergenceWarning
         Once, if any solution is not converged or not stable.
+    UnphysicalWarning
+        Once, if the complexity of a frozen step is negative.
 
     Examples
     --------
@@ -474,8 +592,12 @@ def scan(
     """
     if not isinstance(model, DeepPerceptron):
         raise ValueError(f"model must be a DeepPerceptron, got {model!r}")
-    _check_steps(steps, model.scenario)
-    branch_name = choice("branch", branch, _BRANCHES[model.scenario])
+    steps = _check_steps(steps, model.scenario)
+    branch_name = choice("branch", branch, [name for name in _BRANCHES[model.scenario] if name != "frozen"])
+    if isinstance(breakpoints, str):
+        choice("breakpoints", breakpoints, ("uniform",))
+    levels = _breakpoints(steps, breakpoints)
+    ratio = number("load_ratio", load_ratio, "a finite number > 1", lambda x: x > 1.0)
     array = np.asarray(loads)
     if array.dtype.kind not in "iuf":
         raise ValueError(f"loads must be real numbers, got an array of {array.dtype}")
@@ -484,218 +606,33 @@ def scan(
         raise ValueError(f"loads must have shape (n_loads,) with n_loads >= 1, got {array.shape}")
     for load in array:
         _load(float(load), "loads")
-    numerical = _numerical(atol, max_iter)
     threads = integer("threads", threads, 0, _MOST_THREADS)
-    raw, names, exists = _solve_loads(model, array, branch_name, None, numerical, threads)
-    names = np.where(exists, names, "")
-    exists &= ~raw["jammed"]
-    for name in ("neuron_overlap", "neuron_deficit", "bond_overlap", "bond_deficit", "free_entropy", "replicon"):
-        raw[name][~exists] = np.nan
-    raw["converged"] &= exists
-    raw["missing"] = ~exists
-    raw.pop("residual_history", None)
+    numerical = _numerical(
+        (1e-8 if steps else 1e-13) if atol is None else atol, 20000 if max_iter is None else max_iter
+    )
     parameters = dataclasses.asdict(model) | {"steps": steps, "branch": branch_name} | numerical
     del parameters["load"]
-    return _dataset(model, raw, names, array, np.empty(0), "deepglass.parisi.scan", parameters)
-
-
-def transition_loads(
-    depth: int = 20,
-    scenario: Scenario = "random",
-    steps: int = 0,
-    n_layers: int = 6,
-    *,
-    wall_width: float = 0.0,
-    wall_shift: float = 0.0,
-    atol: float = 1e-13,
-    max_iter: int = 200_000,
-) -> xr.Dataset:
-    """Loads at which the layers, counted from either end, leave the liquid on the wetting branch.
-
-    A liquid layer l orders when ``load g(0)^2 [q(l-1)^2 + q(l+1)^2]`` reaches one, where g(0) is the wall's
-    response at zero overlap (2/pi for the hard wall).  The root is bracketed on the branch where exactly the
-    layers below l are solid.
-
-    Parameters
-    ----------
-    depth : int >= 2
-        Number of weight layers.
-    scenario : "random" or "teacher"
-        As in `DeepPerceptron`.
-    steps : int
-        Steps of replica symmetry breaking; 0 is what is available.
-    n_layers : int
-        Layers 1..n_layers, at most depth // 2.
-    wall_width : float
-        As in `DeepPerceptron`.
-    wall_shift : float
-        As in `DeepPerceptron`.
-    atol : float
-        As in `solve`.
-    max_iter : int
-        As in `solve`.
-
-    Returns
-    -------
-    Dataset
-        ``load`` (layer), ``load_error`` (half of the last bracket), and ``jump``, the change of the left-hand
-        side across that bracket: zero up to rounding where the transition is continuous, of order one where the
-        front moves on by a jump.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-    NumericalError
-        If a layer stays liquid up to load 10^15, or the iteration does not converge.
-
-    Examples
-    --------
-    >>> import deepglass as dg
-    >>> dg.parisi.transition_loads(20, "random", n_layers=2)["load"].values.round(4).tolist()
-    [2.4674, 21.0117]
-    """
-    import xarray as xr
-
-    model = DeepPerceptron(depth, 1.0, scenario, wall_width, wall_shift)
-    _check_steps(steps, scenario)
-    n_layers = integer("n_layers", n_layers, 1, model.depth // 2)
-    numerical = _numerical(atol, max_iter)
-    raw = _core.deep_perceptron_transition_loads(
-        model.depth, model.replicas, model.wall_width, model.wall_shift, 1, n_layers, **numerical
-    )
-    parameters = dataclasses.asdict(model) | {"steps": steps, "n_layers": n_layers} | numerical
-    del parameters["load"]
-    dataset = xr.Dataset(
-        {name: ("layer", values) for name, values in raw.items()},
-        coords={"layer": np.arange(1, n_layers + 1)},
-        attrs=provenance("deepglass.parisi.transition_loads", parameters),
-    )
-    dataset["load"].attrs["long_name"] = "transition load alpha_g(l)"
-    return dataset
-
-
-def wetting_load(
-    depth: int | npt.ArrayLike = 20,
-    scenario: Scenario = "random",
-    steps: int = 0,
-    *,
-    wall_width: float = 0.0,
-    wall_shift: float = 0.0,
-    atol: float = 1e-13,
-    max_iter: int = 200_000,
-    threads: int = 0,
-) -> float | npt.NDArray[np.float64]:
-    """Load above which no liquid layer remains on the wetting branch: the transition load of the central layer.
-
-    Parameters
-    ----------
-    depth : int from 2 to 10^6, or array of them, shape (n_depths,)
-        Number of weight layers.
-    scenario : "random" or "teacher"
-        As in `DeepPerceptron`.
-    steps : int
-        Steps of replica symmetry breaking; 0 is what is available.
-    wall_width : float
-        As in `DeepPerceptron`.
-    wall_shift : float
-        As in `DeepPerceptron`.
-    atol : float
-        As in `solve`.
-    max_iter : int
-        As in `solve`.
-    threads : int
-        0 for the OpenMP default; the depths are shared out.  The result does not depend on it.
-
-    Returns
-    -------
-    float, or array of shape (n_depths,)
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-    NumericalError
-        If the centre stays liquid up to load 10^15, or the iteration does not converge.
-
-    Examples
-    --------
-    >>> import deepglass as dg
-    >>> round(dg.parisi.wetting_load(2), 6)  # pi^2 / 8
-    1.233701
-    """
-    array = np.asarray(depth)
-    if array.ndim > 1 or array.size == 0 or array.dtype.kind not in "iu":
-        raise ValueError(f"depth must be an integer or an array of them, shape (n_depths,), got {depth!r}")
-    models = [DeepPerceptron(int(d), 1.0, scenario, wall_width, wall_shift) for d in np.atleast_1d(array)]
-    _check_steps(steps, scenario)
-    loads = _core.deep_perceptron_wetting_loads(
-        np.array([model.depth for model in models]),
-        models[0].replicas,
-        models[0].wall_width,
-        models[0].wall_shift,
-        **_numerical(atol, max_iter),
-        threads=integer("threads", threads, 0, _MOST_THREADS),
-    )
-    return loads if array.ndim == 1 else float(loads[0])
-
-
-def coexistence_load(
-    depth: int = 20, branches: tuple[Branch, Branch] = ("wetting", "crystal"), *, rtol: float = 1e-10
-) -> float:
-    """Load at which two branches of the teacher-student network have equal posterior entropy.
-
-    Parameters
-    ----------
-    depth : int >= 2
-        Number of weight layers.
-    branches : pair of "wetting", "thick", "crystal"
-        The two branches to compare.
-    rtol : float
-        Relative accuracy of the load.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-    NumericalError
-        If the two branches nowhere exist apart with entropies that cross (loads 1 to 10^5 are searched).
-
-    Examples
-    --------
-    >>> import deepglass as dg
-    >>> round(dg.parisi.coexistence_load(20, ("wetting", "crystal")), 1)
-    277.1
-    """
-    import scipy.optimize
-
-    if len(branches) != 2 or branches[0] == branches[1]:
-        raise ValueError(f"branches must be two different names, got {branches!r}")
-    for name in branches:
-        choice("branches", name, _BRANCHES["teacher"])
-    number("rtol", rtol, "a number from 1e-14 to 1", lambda x: 1e-14 <= x <= 1.0)
-    model = DeepPerceptron(depth=depth, scenario="teacher")
-
-    def advantage(loads: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Entropy of the second branch minus that of the first; NaN where they are not two."""
-        first, second = (scan(model, loads, branch=name) for name in branches)
-        distance = np.abs(first.neuron_overlap - second.neuron_overlap).max(("layer", "step")).values
-        difference = (second.free_entropy - first.free_entropy).values
-        return np.where(distance > 1e-6, difference, np.nan)
-
-    grid = np.geomspace(1.0, 1e5, 256)
-    values = advantage(grid)
-    crossing = np.flatnonzero(values[:-1] * values[1:] <= 0.0)
-    if crossing.size == 0:
-        raise NumericalError(
-            f"the {branches[0]} and {branches[1]} branches have no load of equal entropy at depth {depth}"
-        )
-    i = int(crossing[0])
-    root = scipy.optimize.brentq(
-        lambda load: float(advantage(np.array([load]))[0]), grid[i], grid[i + 1], xtol=1e-300, rtol=rtol
-    )
-    return float(root)
+    if steps > 0:
+        if not (np.diff(array) > 0.0).all():
+            raise ValueError(f"loads must increase with steps > 0, got {array.tolist()}")
+        options = _steps.Options(**numerical, threads=threads)
+        states: list[_steps.State] = []
+        with reporting(progress, "load") as report:
+            for load in array.tolist():
+                if states:
+                    states.append(_steps.continued(states[-1], load, ratio, options))
+                else:
+                    states.append(_steps.solve(dataclasses.replace(model, load=load), levels, options))
+                report(len(states), array.size)
+        raw, names = _arrays(states)
+        parameters |= {"breakpoints": levels.tolist(), "load_ratio": ratio}
+    else:
+        raw, names, exists = _solve_loads(model, array, branch_name, None, numerical, threads)
+        names = np.where(exists, names, "")
+        exists &= ~raw["jammed"]
+        for name in ("neuron_overlap", "neuron_deficit", "bond_overlap", "bond_deficit", "free_entropy", "replicon"):
+            raw[name][~exists] = np.nan
+        raw["converged"] &= exists
+        raw["missing"] = ~exists
+    raw.pop("residual_history", None)
+    return _dataset(model, raw, names, array, levels, "deepglass.parisi.scan", parameters)

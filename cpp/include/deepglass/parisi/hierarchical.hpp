@@ -30,7 +30,6 @@ struct HierarchicalStart {
 struct HierarchicalSolution {
   // Levels run fastest: (L+1, k+1) and (L, k+1).
   std::vector<double> q, q_complement, Q, Q_complement;
-  std::vector<bool> frozen;  // (L+1, k+1): q is 1 to all digits; not for the data
   double free_entropy = std::numeric_limits<double>::quiet_NaN();  // per N M
   std::vector<double> breakpoint_slope;                            // ds/dm_i, i = 1..k
   double replicon = std::numeric_limits<double>::quiet_NaN();      // innermost; > 1 is unstable
@@ -70,16 +69,8 @@ class HierarchicalSolver {
   static double at(const std::vector<double>& v, Index i) { return v[static_cast<std::size_t>(i)]; }
 
   void set(const HierarchicalStart& start) {
-    const Index n = x_.levels(), depth = x_.model().depth;
-    const auto u_of = [](double complement) {
-      return std::min(kLargestU, std::max(0.0, -std::log(std::max(complement, 1e-300))));
-    };
-    for (Index b = 0; 2 * b < depth; ++b) {
-      for (Index i = 0; i < n; ++i) at(x_.u, x_.bond_at(b, i)) = u_of(start.Q_complement[b * n + i]);
-    }
-    for (Index l = 1; l <= x_.n_neurons(); ++l) {
-      for (Index i = 0; i < n; ++i) at(x_.u, x_.neuron_at(l, i)) = u_of(start.q_complement[l * n + i]);
-    }
+    x_.set(start.q_complement, start.Q_complement);
+    const Index n = x_.levels();
     // Levels that are zero would stay so: a small one dies again where it must.
     constexpr double kSeed = 1e-4;
     for (Index block = 0; block < x_.blocks(); ++block) {
@@ -161,7 +152,8 @@ class HierarchicalSolver {
       for (Index step = 1;; ++step) {
         evaluate(s);
         if (s.residual <= options_.tolerance) return true;
-        if (step > plain || s.iterations >= options_.max_iter) break;
+        if (s.iterations >= options_.max_iter) return false;
+        if (step > plain) break;
         plain_step(step % 7 == 0 ? 0.5 : 1.0);
       }
       plain = 7;
@@ -238,7 +230,8 @@ class HierarchicalSolver {
     const Index n = x_.levels();
     std::vector<Index> seeds;
     for (Index l = 1; l <= x_.n_neurons(); ++l) {
-      if (!x_.solid(l) && x_.liquid_growth(l) > 1.0 + kMarginal) seeds.push_back(l);
+      const bool may = options_.solid_layers < 0 || l <= options_.solid_layers;
+      if (may && !x_.solid(l) && x_.liquid_growth(l) > 1.0 + kMarginal) seeds.push_back(l);
     }
     for (const Index l : seeds) {
       for (Index i = 0; i < n; ++i) {
@@ -299,12 +292,12 @@ class HierarchicalSolver {
 
   void finish(HierarchicalSolution& s) {
     const Index L = x_.model().depth, n = x_.levels();
-    evaluate(s);
+    x_.evaluate(threads_, stop_);
+    s.residual = residual();
     for (Index l = 0; l <= L; ++l) {
       for (Index i = 0; i < n; ++i) {
         s.q.push_back(x_.q(l, i));
         s.q_complement.push_back(x_.q_complement(l, i));
-        s.frozen.push_back(!x_.is_data(l) && x_.frozen(l, i));
       }
     }
     for (Index b = 0; b < L; ++b) {

@@ -117,6 +117,17 @@ class HierarchicalEquations {
   const DeepPerceptron& model() const { return model_; }
   void set_load(double load) { model_.load = load; }
 
+  // u from complements to one, levels fastest, (L+1, k+1) and (L, k+1), of which one half is read.
+  void set(Span<const double> q_complement, Span<const double> Q_complement) {
+    const auto u_of = [](double complement) {
+      return std::min(kLargestU, std::max(0.0, -std::log(std::max(complement, 1e-300))));
+    };
+    for (Index i = 0; i < levels_; ++i) {
+      for (Index b = 0; b < n_bonds_; ++b) at(u, bond_at(b, i)) = u_of(Q_complement[b * levels_ + i]);
+      for (Index l = 1; l <= n_neurons_; ++l) at(u, neuron_at(l, i)) = u_of(q_complement[l * levels_ + i]);
+    }
+  }
+
   // Bonds b = 0..L-1 and neurons l = 0..L, by their mirror image.
   Index bond_block(Index b) const { return std::min(b, model_.depth - 1 - b); }
   Index neuron_block(Index l) const { return n_bonds_ + std::min(l, model_.depth - l) - 1; }
@@ -417,13 +428,12 @@ class HierarchicalEquations {
       at(term.increments, i) = m * m * (at(term.level, i) - (i > 0 ? at(term.level, i - 1) : 0.0));
       if (i > 0) at(term.scaled_breakpoints, i - 1) = at(m_, i - 1) / m;
     }
-    const auto n = static_cast<std::size_t>(j);
     Slopes out;
-    out.slope_square = {term.slope_square.data(), n};
-    out.mass = {term.mass.data(), n};
-    out.breakpoint_slope = {term.breakpoint_slope.data(), n - 1};
+    out.slope_square = {term.slope_square.data(), j};
+    out.mass = {term.mass.data(), j};
+    out.breakpoint_slope = {term.breakpoint_slope.data(), j - 1};
     recursion(IsingSpin{},
-              Levels{{term.increments.data(), n}, {term.scaled_breakpoints.data(), n - 1}, 1.0, 0.0},
+              Levels{{term.increments.data(), j}, {term.scaled_breakpoints.data(), j - 1}, 1.0, 0.0},
               term.workspace, out);
     for (Index i = 1; i < j; ++i) {
       at(term.slope_square, i) = std::max(at(term.slope_square, i), at(term.slope_square, i - 1));

@@ -1,0 +1,232 @@
+"""Solutions with k steps as the kernel gives them: starting, freezing, and choosing the breakpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from .._core import NumericalError
+
+if TYPE_CHECKING:
+    from .deep_perceptron import DeepPerceptron
+
+Array = npt.NDArray[np.float64]
+
+# Neuron overlaps of a frozen level: solutions of the same cluster have the same neurons, up to so much.
+FROZEN_DEFICIT = 1e-2
+# The bonds behind frozen neurons start here; plain iteration takes their square root every time.
+_FROZEN_BOND_DEFICIT = 1e-5
+# Slopes ds/dm at which breakpoints count as stationary; the kernel's own error is some 1e-6.
+STATIONARY = 1e-4
+# A frozen breakpoint below this has run away to 0.
+_SMALLEST_BREAKPOINT = 0.0125
+
+
+def uniform(steps: int) -> Array:
+    """m_i = i/(k+1)."""
+    return np.arange(1, steps + 1) / (steps + 1)
+
+
+def around(breakpoint: float, below: int, above: int) -> Array:
+    """`below` breakpoints at equal distances up to `breakpoint`, and `above` from there to 1."""
+    low = breakpoint * np.arange(1, below + 1) / below
+    return np.concatenate([low, breakpoint + (1.0 - breakpoint) * np.arange(1, above + 1) / (above + 1)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the kernel is told besides the model."""
+
+    atol: float = 1e-8
+    max_iter: int = 20000
+    threads: int = 0
+    solid_layers: int = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """A solution: its model, its breakpoints and the arrays of the kernel."""
+
+    model: DeepPerceptron
+    breakpoints: Array
+    raw: dict[str, npt.NDArray[Any]]
+
+    @property
+    def converged(self) -> bool:
+        return bool(self.raw["converged"][0])
+
+    @property
+    def free_entropy(self) -> float:
+        return float(self.raw["free_entropy"][0])
+
+    @property
+    def replicon(self) -> float:
+        return float(self.raw["replicon"][0])
+
+    @property
+    def slopes(self) -> Array:
+        """The slopes ds/dm_i, i = 1..k."""
+        return self.raw["breakpoint_slope"]
+
+    @property
+    def deficits(self) -> tuple[Array, Array]:
+        return self.raw["neuron_deficit"], self.raw["bond_deficit"]
+
+    @property
+    def frozen(self) -> npt.NDArray[np.bool_]:
+        """Which neurons are frozen, (depth + 1, k + 1); data are not."""
+        frozen = self.raw["neuron_deficit"] < FROZEN_DEFICIT
+        frozen[[0, -1]] = False
+        return frozen
+
+    @property
+    def frozen_step(self) -> int:
+        """The first step at which a layer is frozen, or 0."""
+        steps = np.flatnonzero(self.frozen.any(axis=0))
+        return int(steps[0]) if steps.size else 0
+
+    @property
+    def complexity(self) -> float:
+        """Sigma = -m^2 ds/dm at the first frozen step; NaN where nothing is frozen."""
+        step = self.frozen_step
+        return float(-(self.breakpoints[step - 1] ** 2) * self.slopes[step - 1]) if step else float("nan")
+
+
+def solve(
+    model: DeepPerceptron,
+    breakpoints: Array,
+    options: Options,
+    deficits: tuple[Array, Array] | None = None,
+) -> State:
+    """From the liquid, or from 1 - q (depth + 1, k + 1) and 1 - Q (depth, k + 1)."""
+    nothing = np.empty((0, 0))
+    raw = _core.deep_perceptron_solve_hierarchical(
+        model.depth,
+        model.load,
+        breakpoints,
+        model.wall_width,
+        model.wall_shift,
+        *(deficits or (nothing, nothing)),
+        **dataclasses.asdict(options),
+    )
+    return State(model, breakpoints, raw)
+
+
+def moved(state: State, model: DeepPerceptron, breakpoints: Array, options: Options) -> State:
+    """The solution continued to another load or other breakpoints."""
+    return solve(model, breakpoints, options, state.deficits)
+
+
+def loads_between(first: float, last: float, ratio: float) -> Iterator[float]:
+    """Loads in steps of at most `ratio`, without the first, with the last."""
+    n = max(1, int(np.ceil(abs(np.log(last / first)) / np.log(ratio) - 1e-9)))
+    yield from first * (last / first) ** (np.arange(1, n) / n)
+    yield last
+
+
+def continued(state: State, load: float, ratio: float, options: Options) -> State:
+    """The solution followed to another load."""
+    for value in loads_between(state.model.load, load, ratio):
+        state = moved(state, dataclasses.replace(state.model, load=value), state.breakpoints, options)
+    return state
+
+
+def freeze(state: State, step: int, options: Options) -> State | None:
+    """The same with the outermost layers frozen from `step` on; None where they thaw again."""
+    neuron, bond = (array.copy() for array in state.deficits)
+    neuron[[1, -2], step:] = 1e-300
+    bond[[0, -1], step:] = np.minimum(bond[[0, -1], step:], _FROZEN_BOND_DEFICIT)
+    frozen = solve(state.model, state.breakpoints, options, (neuron, bond))
+    thawed = frozen.raw["neuron_deficit"][1, step]
+    # Next to where it begins to exist the deficit is 1e-3; that of the continuous branch is above 0.3.
+    return frozen if thawed < 5.0 * FROZEN_DEFICIT else None
+
+
+def frozen_branch(model: DeepPerceptron, breakpoints: Array, step: int, options: Options) -> State:
+    """The branch with frozen outermost layers; an error where it does not exist."""
+    state = freeze(solve(model, breakpoints, options), step, options)
+    if state is None:
+        raise NumericalError(
+            f"the frozen branch does not exist at load {model.load:g} and depth {model.depth}: layer 1 thaws (it "
+            "exists from alpha_d on; see critical_loads)"
+        )
+    return state
+
+
+def optimise(model: DeepPerceptron, steps: int, options: Options) -> State:
+    """The solution of lowest free entropy at which all breakpoints are stationary."""
+    frozen = freeze(solve(model, around(1.0, steps, 0), options), steps, options)
+    if frozen is None or frozen.complexity > 0.0:
+        return stationary(solve(model, uniform(steps), options), options)
+    root = _frozen_root(frozen, options)
+    if root.replicon > 1.0 + STATIONARY and steps > 1:
+        # The deeper layers break their symmetry inside the clusters of the first: half of the steps for them.
+        below = (steps + 1) // 2
+        m = around(float(root.breakpoints[-1]), below, steps - below)
+        inside = freeze(solve(model, m, options), below, options)
+        if inside is not None:
+            return stationary(inside, options)
+    return stationary(root, options)
+
+
+def _frozen_root(state: State, options: Options) -> State:
+    """From Sigma(m = 1) < 0 down to Sigma(m) = 0, the other breakpoints in proportion."""
+    import scipy.optimize
+
+    steps, model = state.breakpoints.size, state.model
+    m = 1.0
+    while state.complexity < 0.0:
+        upper, m = m, 0.8 * m
+        if m < _SMALLEST_BREAKPOINT:
+            raise NumericalError(
+                f"load {model.load:g} at depth {model.depth} is beyond alpha_J (see critical_loads): the frozen "
+                "breakpoint runs away to 0 and the free entropy to minus infinity; random data are unsatisfiable"
+            )
+        previous, state = state, moved(state, model, around(m, steps, 0), options)
+    found = state
+
+    def complexity(x: float) -> float:
+        nonlocal found
+        found = moved(found, model, around(x, steps, 0), options)
+        return found.complexity
+
+    if previous.complexity == 0.0:
+        return previous
+    scipy.optimize.brentq(complexity, m, upper, xtol=1e-3)
+    return found
+
+
+def stationary(state: State, options: Options) -> State:
+    """The nearest minimum of the free entropy over the breakpoints (with ds/dm as its gradient)."""
+    import scipy.optimize
+
+    model, best = state.model, state
+
+    def breakpoints(x: Array) -> tuple[Array, Array]:
+        gaps = np.exp(x - x.max())
+        gaps /= gaps.sum()
+        return np.cumsum(gaps)[:-1], gaps
+
+    def objective(x: Array) -> tuple[float, Array]:
+        nonlocal best
+        m, gaps = breakpoints(x)
+        new = moved(best, model, m, options)
+        if not new.converged:
+            return best.free_entropy + 1.0, np.zeros_like(x)
+        best = new
+        # m_i is the sum of the first i gaps, the gaps are exp(x) over their sum.
+        by_gap = np.concatenate([np.cumsum(new.slopes[::-1])[::-1], [0.0]])
+        return new.free_entropy, gaps * (by_gap - (gaps * by_gap).sum())
+
+    start = np.log(np.diff(np.concatenate([[0.0], state.breakpoints, [1.0]])))
+    result = scipy.optimize.minimize(
+        objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-13, "gtol": 1e-7}
+    )
+    if not np.array_equal(best.breakpoints, breakpoints(result.x)[0]):
+        best = moved(best, model, breakpoints(result.x)[0], options)
+    return best
