@@ -266,110 +266,6 @@ def test_coexistence_loads():
     assert dg.parisi.coexistence_load(20, ("wetting", "crystal")) == pytest.approx(277.1, abs=0.05)
 
 
-# ---- k steps of replica symmetry breaking
-
-# Scenario 1, m_i = i/(k+1), L = 20: load, k, s, replicon, q_EA(1..4), Q_EA(1..4) (two programs, not optimised m)
-BROKEN = [
-    (10, 9, -0.708761, 0.9982, [0.3021, 0, 0, 0], [0.6051, 0, 0, 0]),
-    (20, 4, -0.739878, 0.9902, [0.4676, 0.0881, 0, 0], [0.8504, 0.3264, 0, 0]),
-    (20, 9, -0.739900, 0.9979, [0.4637, 0.0834, 0, 0], [0.8471, 0.3111, 0, 0]),
-    pytest.param(
-        20, 19, -0.739901, 0.9984, [0.4634, 0.0831, 0, 0], [0.8469, 0.3102, 0, 0], marks=pytest.mark.slow
-    ),
-    pytest.param(
-        50, 9, -0.811987, 0.9945, [0.6678, 0.2979, 0.0668, 0], [0.9702, 0.8413, 0.3775, 0], marks=pytest.mark.slow
-    ),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("load", "steps", "entropy", "replicon", "q", "Q"), BROKEN)
-def test_broken_symmetry_table(load, steps, entropy, replicon, q, Q):
-    solution = dg.parisi.solve(network(load), steps=steps)
-    assert solution.converged and solution.stable
-    assert float(solution.free_entropy) == pytest.approx(entropy, abs=2e-6)
-    assert float(solution.replicon) == pytest.approx(replicon, abs=1e-3)
-    np.testing.assert_allclose(solution.neuron_overlap.values[1:5, -1], q, atol=5e-4)
-    np.testing.assert_allclose(solution.bond_overlap.values[:4, -1], Q, atol=1e-3)
-    if (load, steps) == (50, 9):  # the order-parameter functions: terraces
-        terraces = {
-            1: [0.0535, 0.2231, 0.4146, 0.4190, 0.5102, 0.5927, 0.6144, 0.6148, 0.6441, 0.6678],
-            2: [0.0000, 0.0000, 0.0000, 0.0028, 0.1184, 0.2117, 0.2345, 0.2349, 0.2680, 0.2979],
-            3: [0.0000, 0.0000, 0.0000, 0.0000, 0.0000, 0.0000, 0.0000, 0.0000, 0.0359, 0.0668],
-        }
-        for layer, values in terraces.items():
-            np.testing.assert_allclose(solution.neuron_overlap.values[layer], values, atol=2e-3)
-
-
-def test_broken_solution_is_a_fixed_point_of_the_reference():
-    model = network(20.0, depth=6, wall_width=0.1, wall_shift=0.05)
-    solution = dg.parisi.solve(model, steps=3, breakpoints=[0.2, 0.5, 0.8])
-    q, Q, m = solution.neuron_overlap.values, solution.bond_overlap.values, solution.breakpoint.values[1:]
-    new_q, new_Q, entropy = reference.hierarchical_iterate(q, Q, 20.0, m, 0.1, 0.05)
-    assert solution.converged and q[1, -1] > q[1, 0] > 0.0
-    np.testing.assert_allclose(new_q, q, atol=1e-7)
-    np.testing.assert_allclose(new_Q, Q, atol=1e-7)
-    assert float(solution.free_entropy) == pytest.approx(entropy, abs=1e-8)
-
-
-def test_broken_solution_has_the_right_limits():
-    # below the transition: the liquid; replica symmetric where the levels do not differ (depth 2, just above it)
-    liquid = dg.parisi.solve(network(2.4), steps=5)
-    assert liquid.branch.item() == "liquid" and float(liquid.free_entropy) == pytest.approx(-math.log(2), rel=1e-12)
-    # more steps: the free entropy falls to its limit, and the replicon's eigenvalue falls to one
-    entropies, replicons = [], []
-    for steps in (0, 1, 2, 4):
-        solution = dg.parisi.solve(network(15.0, depth=4), steps=steps)
-        assert solution.converged
-        entropies.append(float(solution.free_entropy))
-        replicons.append(float(solution.replicon))
-    assert replicons[0] > replicons[1] > replicons[2] > 0.9 and replicons[2] < 1.1
-    gaps = np.abs(np.diff(entropies))
-    assert gaps[0] > gaps[1] > gaps[2]
-
-
-@pytest.mark.parametrize(("depth", "load"), [(20, 20.0), (20, 50.0), (4, 30.0)])
-def test_one_step_is_converged_where_it_says_so(depth, load):
-    solution = dg.parisi.solve(network(load, depth=depth), steps=1)
-    assert bool(solution.converged) == bool(solution.residual <= 1e-8)
-    q, Q, m = solution.neuron_overlap.values, solution.bond_overlap.values, solution.breakpoint.values[1:]
-    new_q, new_Q, _ = reference.hierarchical_iterate(q, Q, load, m)
-    assert solution.converged
-    np.testing.assert_allclose(new_q, q, atol=2e-7)
-    np.testing.assert_allclose(new_Q, Q, atol=2e-7)
-
-
-def test_layout_with_steps():
-    solution = dg.parisi.solve(network(10.0, depth=4), steps=2, breakpoints=[0.3, 0.7])
-    assert solution.neuron_overlap.shape == (5, 3) and solution.bond_overlap.shape == (4, 3)
-    assert solution.breakpoint.values.tolist() == solution.x_left.values.tolist() == [0.0, 0.3, 0.7]
-    assert solution.x_right.values.tolist() == [0.3, 0.7, 1.0]
-    assert (np.diff(solution.neuron_overlap, axis=1) >= 0).all() and float(solution.min_gap) >= 0
-    np.testing.assert_array_equal(solution.neuron_overlap, solution.neuron_overlap[::-1])
-
-
-def test_threads_do_not_change_the_broken_solution():
-    one, two = (dg.parisi.solve(network(30.0, depth=8), steps=24, max_iter=40, threads=n) for n in (1, 2))
-    xr.testing.assert_identical(one.drop_attrs(), two.drop_attrs())
-
-
-@pytest.mark.parametrize("load", [0.5, 3.0, 40.0])
-def test_spherical_overlaps_invert_the_hierarchical_matrix(load):
-    # -(Q^-1)_i = A_i for the n -> 0 matrix of levels Q, checked through d/dQ of ln det (by differences)
-    m = np.array([0.25, 0.6])
-    A = load * np.array([0.1, 0.5, 0.9])
-    Q = reference.hierarchical_bond_overlap(A, m)
-
-    def ln_det(Q):
-        Lam = 1 - Q[-1] + np.concatenate([np.cumsum((m * np.diff(Q))[::-1])[::-1], [0.0]])
-        return np.log(Lam[-1]) + np.sum(np.log(Lam[:-1] / Lam[1:]) / m) + Q[0] / Lam[0]
-
-    weights = np.diff([0.0, *m, 1.0])
-    for i in range(3):
-        step = 1e-6 * np.eye(3)[i]
-        slope = (ln_det(Q + step) - ln_det(Q - step)) / 2e-6
-        assert slope == pytest.approx(weights[i] * A[i], rel=1e-6)
-
-
 # ---- invariants
 
 
@@ -645,10 +541,14 @@ def test_bad_models(arguments, message):
         ("random", {"steps": 2, "breakpoints": [0.5, 1.0]}, "breakpoints must increase strictly"),
         ("random", {"steps": 2, "breakpoints": [0.5, math.nan]}, "breakpoints must increase strictly"),
         ("random", {"steps": 2, "breakpoints": [0.5]}, r"breakpoints must have shape \(2,\)"),
-        ("random", {"steps": 2, "breakpoints": "best"}, "breakpoints must be one of 'uniform'"),
-        ("random", {"steps": 2, "start": xr.Dataset()}, "start must be None"),
+        ("random", {"steps": 2, "breakpoints": "best"}, "breakpoints must be one of 'uniform', 'optimised'"),
+        ("random", {"steps": 2, "start": xr.Dataset()}, "start must be a solution"),
+        ("random", {"branch": "frozen"}, "branch must be one of 'wetting' with steps=0"),
+        ("teacher", {"branch": "frozen"}, "branch must be one of 'wetting', 'thick', 'crystal'"),
+        ("random", {"steps": 2, "frozen_step": 1}, "frozen_step must be None"),
+        ("random", {"steps": 2, "branch": "frozen", "frozen_step": 3}, "frozen_step must be an integer from 1 to 2"),
         ("random", {"threads": -1}, "threads must be"),
-        ("random", {"branch": "thick"}, "branch must be one of 'wetting', got 'thick'"),
+        ("random", {"branch": "thick"}, "branch must be one of 'wetting', 'frozen', got 'thick'"),
         ("teacher", {"branch": "glass"}, "branch must be one of 'wetting', 'thick', 'crystal'"),
         ("random", {"atol": 0.0}, "atol must be"),
         ("random", {"atol": math.inf}, "atol must be a finite number > 0"),
@@ -675,8 +575,18 @@ def test_bad_calls_of_the_others():
         dg.parisi.scan(network(1.0), ["5"])
     with pytest.raises(ValueError, match="loads must be real numbers"):
         dg.parisi.scan(network(1.0), [1.0 + 1.0j])
-    with pytest.raises(ValueError, match="steps must be 0, got 2"):
-        dg.parisi.scan(network(1.0), [1.0], steps=2)
+    with pytest.raises(ValueError, match="loads must increase with steps > 0"):
+        dg.parisi.scan(network(1.0), [2.0, 1.0], steps=2)
+    with pytest.raises(ValueError, match="load_ratio must be a finite number > 1"):
+        dg.parisi.scan(network(1.0), [1.0], steps=2, load_ratio=1.0)
+    with pytest.raises(ValueError, match="breakpoints must be one of 'uniform'"):
+        dg.parisi.scan(network(1.0), [1.0], steps=2, breakpoints="optimised")
+    with pytest.raises(ValueError, match="branch must be one of 'wetting', got 'frozen'"):
+        dg.parisi.scan(network(1.0), [1.0], steps=2, branch="frozen")
+    with pytest.raises(ValueError, match="depth must be an integer from 1"):
+        dg.parisi.satisfiable_load_bound(0)
+    with pytest.raises(ValueError, match="depth must be an integer from 2"):
+        dg.parisi.critical_loads(1)
     with pytest.raises(ValueError, match="depth must be an integer or an array"):
         dg.parisi.wetting_load([4.5])
     with pytest.raises(dg.NumericalError, match="run away to 1"):

@@ -8,10 +8,20 @@ from types import ModuleType
 from . import io, parisi
 from ._core import NumericalError
 from ._core import version as __version__
-from ._warnings import ConvergenceWarning
+from ._warnings import ConvergenceWarning, UnphysicalWarning
 from .io import load, save
 
-__all__ = ["ConvergenceWarning", "NumericalError", "__version__", "io", "load", "parisi", "plot", "save"]
+__all__ = [
+    "ConvergenceWarning",
+    "NumericalError",
+    "UnphysicalWarning",
+    "__version__",
+    "io",
+    "load",
+    "parisi",
+    "plot",
+    "save",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -162,8 +162,6 @@ def _start_levels(
     model: DeepPerceptron, start: xr.Dataset, breakpoints: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Complements (depth + 1, k + 1) and (depth, k + 1); other steps than those of `start` are interpolated."""
-    if not hasattr(start, "data_vars"):
-        raise ValueError(f"start must be a solution, a Dataset of `solve`, got {start!r}")
     fields = []
     for name, dims, size in (
         ("neuron_deficit", ("layer", "step"), model.depth + 1),
@@ -463,7 +461,7 @@ def solve(
     [0.668, 0.298, 0.067]
     >>> frozen = dg.parisi.solve(model, 4, "frozen", breakpoints=[0.2, 0.4, 0.6, 0.7])
     >>> frozen.neuron_overlap.values[1:4, -1].round(2).tolist()
-    [1.0, 0.62, 0.27]
+    [1.0, 0.62, 0.26]
     """
     if not isinstance(model, DeepPerceptron):
         raise ValueError(f"model must be a DeepPerceptron, got {model!r}")
@@ -476,6 +474,8 @@ def solve(
     )
     parameters = dataclasses.asdict(model) | {"steps": steps, "branch": branch_name} | numerical
     if start is not None:
+        if not hasattr(start, "data_vars"):
+            raise ValueError(f"start must be a solution, a Dataset of `solve`, got {start!r}")
         parameters |= {"start": start.attrs.get("parameters", "given")}
     if steps == 0 and branch_name == "frozen":
         raise ValueError("branch must be one of 'wetting' with steps=0, got 'frozen'")

@@ -121,17 +121,17 @@ class HierarchicalSolver {
     }
   }
 
-  // Levels stay in order and positive; a gap that is next to nothing may vanish.
-  bool ordered(const std::vector<double>& u) const {
-    constexpr double kSeen = 1e-7;
+  // The most by which a level lies below the next outer one, or below zero.
+  double disorder(const std::vector<double>& u) const {
     const Index n = x_.levels();
+    double worst = 0.0;
     for (Index block = 0; block < x_.blocks(); ++block) {
       for (Index i = 0; i < n; ++i) {
         const double gap = at(u, block * n + i) - (i > 0 ? at(u, block * n + i - 1) : 0.0);
-        if (!(gap >= -kSeen)) return false;
+        if (!(gap >= -worst)) worst = std::isnan(gap) ? std::numeric_limits<double>::infinity() : -gap;
       }
     }
-    return true;
+    return worst;
   }
   void put_in_order(std::vector<double>& u) const {
     const Index n = x_.levels();
@@ -146,6 +146,7 @@ class HierarchicalSolver {
   bool relax(HierarchicalSolution& s) {
     constexpr Index kPlain = 28, kChord = 12;
     constexpr double kFirstTime = 30.0, kShortest = 1.0, kLongest = 1e9;
+    constexpr double kSeen = 1e-7;  // a gap that is next to nothing may vanish
     double tau = kFirstTime;
     Index plain = kPlain;
     while (s.iterations < options_.max_iter) {
@@ -165,7 +166,7 @@ class HierarchicalSolver {
         const std::vector<double> u = x_.u, image = x_.image;
         const double before = s.residual;
         std::vector<double> next = implicit_step(J, unknowns, others, tau);
-        if (!ordered(next)) {
+        if (disorder(next) > kSeen) {
           tau *= 0.2;
           continue;
         }
@@ -276,18 +277,16 @@ class HierarchicalSolver {
     return s.stability > kUnstable;
   }
 
-  // A step along that eigenvector, on the side where no levels cross.
+  // A step along that eigenvector, to the side where fewer levels cross.
   void leave() {
     constexpr double kStep = 1e-3;
-    for (const double sign : {1.0, -1.0}) {
-      std::vector<double> next = x_.u;
-      for (Index c = 0; c < direction_.size(); ++c)
-        at(next, at(unknowns_, c)) += sign * kStep * direction_(c);
-      if (!ordered(next) && sign > 0.0) continue;
-      put_in_order(next);
-      x_.u = std::move(next);
-      return;
+    std::vector<double> up = x_.u, down = x_.u;
+    for (Index c = 0; c < direction_.size(); ++c) {
+      at(up, at(unknowns_, c)) += kStep * direction_(c);
+      at(down, at(unknowns_, c)) -= kStep * direction_(c);
     }
+    x_.u = disorder(up) <= disorder(down) ? std::move(up) : std::move(down);
+    put_in_order(x_.u);
   }
 
   void finish(HierarchicalSolution& s) {
