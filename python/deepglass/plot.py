@@ -22,7 +22,7 @@ import numpy as np
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["edwards_anderson", "style"]
+__all__ = ["edwards_anderson", "franz_parisi", "style"]
 
 # Colours for a growing parameter, and for two or three things to tell apart (safe for colour-blind readers).
 _SEQUENTIAL = "viridis_r"
@@ -120,6 +120,64 @@ def edwards_anderson(
     symbol = "q" if kind == "neuron" else "Q"
     ax.set(xlabel="layer $l$", ylabel=rf"${symbol}_{{\mathrm{{EA}}}}(l)$", ylim=(-0.02, 1.03))
     ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    if legend:
+        ax.legend(title=r"load $\alpha$", fontsize="small")
+    return ax
+
+
+def franz_parisi(
+    potential: xr.Dataset | Sequence[xr.Dataset],
+    *,
+    ax: Axes | None = None,
+    legend: bool = True,
+    **kwargs: Any,
+) -> Axes:
+    """Franz-Parisi potential against the imposed overlap, one line for each load.
+
+    A line breaks where the solution jumps from one branch to another; open circles are local minima, the states
+    that need no field to hold them.
+
+    Parameters
+    ----------
+    potential : Dataset or sequence of them
+        From `deepglass.parisi.franz_parisi`.
+    ax : Axes, optional
+        Where to draw; by default a new figure.
+    legend : bool
+        List the loads.
+    **kwargs : Any
+        For ``Axes.plot``.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> model = dg.parisi.DeepPerceptron(depth=4, load=30.0, scenario="teacher")
+    >>> ax = dg.plot.franz_parisi(dg.parisi.franz_parisi(model, [0.45, 0.5, 0.55, 0.6, 0.65]))
+    >>> ax.get_xlabel()
+    'overlap with the teacher $r(2)$'
+    """
+    if ax is None:
+        ax = pyplot.subplots()[1]
+    datasets = list(potential) if isinstance(potential, Sequence) else [potential]
+    shades = mpl.colormaps[_SEQUENTIAL](np.linspace(0.12, 1.0, len(datasets)))
+    for one, shade in zip(datasets, shades, strict=True):
+        one = one.sortby("overlap")
+        x, V, field = (one[name].values for name in ("overlap", "potential", "field"))
+        # Where the field does not account for the rise, the branch has changed.
+        rise = np.diff(V) - np.diff(x) * (field[1:] + field[:-1]) / 2
+        jumps = np.flatnonzero(np.abs(rise) > 0.25 * np.diff(x) * np.abs(np.diff(field)) + 1e-9) + 1
+        settings = {"color": shade, "label": f"{float(one['load']):g}"} | kwargs
+        ax.plot(np.insert(x, jumps, x[jumps]), np.insert(V, jumps, np.nan), **settings)
+        padded = np.concatenate([[np.inf], V, [np.inf]])
+        minima = np.minimum(padded[:-2], padded[2:]) >= V
+        ax.plot(x[minima], V[minima], "o", color=settings["color"], markerfacecolor="none", label="_minima")
+    layers = sorted({int(one["imposed_layer"]) for one in datasets})
+    symbol = f"r({layers[0]})" if len(layers) == 1 else "r(l)"
+    ax.set(xlabel=f"overlap with the teacher ${symbol}$", ylabel="Franz-Parisi potential $V$")
     if legend:
         ax.legend(title=r"load $\alpha$", fontsize="small")
     return ax

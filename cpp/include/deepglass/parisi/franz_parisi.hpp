@@ -293,7 +293,7 @@ class FranzParisiSolver {
   }
 
  private:
-  static constexpr double kRunaway = 1e-14;
+  static constexpr double kRunaway = 1e-20;
   static constexpr double kDead = 1e-9;
   static constexpr double kMarginal = 1e-7;
 
