@@ -169,7 +169,7 @@ def franz_parisi(
         x, V, field = (one[name].values for name in ("overlap", "potential", "field"))
         # Where the field does not account for the rise, the branch has changed.
         rise = np.diff(V) - np.diff(x) * (field[1:] + field[:-1]) / 2
-        jumps = np.flatnonzero(np.abs(rise) > 0.25 * np.diff(x) * np.abs(np.diff(field)) + 1e-9) + 1
+        jumps = np.flatnonzero(np.abs(rise) > 0.6 * np.diff(x) * np.abs(np.diff(field)) + 1e-9) + 1
         settings = {"color": shade, "label": f"{float(one['load']):g}"} | kwargs
         ax.plot(np.insert(x, jumps, x[jumps]), np.insert(V, jumps, np.nan), **settings)
         padded = np.concatenate([[np.inf], V, [np.inf]])

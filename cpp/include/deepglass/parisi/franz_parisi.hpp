@@ -77,23 +77,28 @@ inline PlantedWall planted_wall_field(double variance, double complement, double
   const double* cosh_t = detail::sinh_lattice().cosh_centre();
   double mass = 0, value = 0, slope = 0, teacher_slope = 0, curvature = 0, response = 0, cross = 0,
          teacher = 0;
+  // A shifted wall is far from the Gaussian's centre: the growth of either factor in the complex plane asks
+  // for half the spacing, that is a second lattice between the nodes of the first.
+  for (int half = 0; half < (shift == 0.0 ? 1 : 2); ++half) {
+    const double ch = std::cosh(0.5 * half * detail::kSpacing), sh = std::sinh(0.5 * half * detail::kSpacing);
 #pragma omp simd reduction(+ : mass, value, slope, teacher_slope, curvature, response, cross, teacher)
-  for (Index j = first; j <= last; ++j) {
-    const double h = centre + b * sinh_t[j];
-    const double x = h * inv_sigma, u = (h - shift) * inv_s, u0 = (ratio * h - shift) * inv_s0;
-    const double f = vmath::log_normal_cdf(u);
-    const double f1 = vmath::inverse_mills_ratio(u), f2 = vmath::inverse_mills_ratio_slope(u);
-    const double gauss = cosh_t[j] * vmath::exp(-0.5 * x * x);
-    const double p = gauss * vmath::normal_cdf(u0);
-    const double p1 = gauss * (detail::kInvSqrt2Pi * vmath::exp(-0.5 * u0 * u0));
-    mass += gauss;
-    value += p * f;
-    slope += p * f1 * f1;
-    teacher_slope += p1 * f1;
-    curvature += p * f2 * f2;
-    response += p * (f2 * f2 - 2.0 * f1 * f1 * f2);
-    cross += p1 * f1 * f2;
-    teacher -= p1 * u0 * f2;
+    for (Index j = first; j <= last; ++j) {
+      const double h = centre + b * (sinh_t[j] * ch + cosh_t[j] * sh);
+      const double x = h * inv_sigma, u = (h - shift) * inv_s, u0 = (ratio * h - shift) * inv_s0;
+      const double f = vmath::log_normal_cdf(u);
+      const double f1 = vmath::inverse_mills_ratio(u), f2 = vmath::inverse_mills_ratio_slope(u);
+      const double gauss = (cosh_t[j] * ch + sinh_t[j] * sh) * vmath::exp(-0.5 * x * x);
+      const double p = gauss * vmath::normal_cdf(u0);
+      const double p1 = gauss * (detail::kInvSqrt2Pi * vmath::exp(-0.5 * u0 * u0));
+      mass += gauss;
+      value += p * f;
+      slope += p * f1 * f1;
+      teacher_slope += p1 * f1;
+      curvature += p * f2 * f2;
+      response += p * (f2 * f2 - 2.0 * f1 * f1 * f2);
+      cross += p1 * f1 * f2;
+      teacher -= p1 * u0 * f2;
+    }
   }
   const double norm = norm_p / mass, norm2 = norm / s2, norm4 = norm2 / s2;
   return {value * norm,
@@ -114,45 +119,62 @@ struct PlantedSpin {
   double skew;       // E tanh h sech^2 h
 };
 
-inline PlantedSpin planted_ising_field(double variance, double mean) {
-  // Everything summed decays like exp(-2|h|) on both sides; what does not is known: E erf(h).
-  constexpr double kStep = 0.2, kRelativeStep = 0.7, kReach = 45.0;
-  const double sigma = std::sqrt(variance);
-  const double reach = detail::kGaussianReach * sigma;
-  const double low = std::max(mean - 4.0 * variance - reach, -kReach);
-  const double high = std::min(mean + reach, std::max(kReach, mean - 2.0 * variance + reach));
-  const double step = std::min(kStep, kRelativeStep * sigma);
-  const bool point = !(sigma > 1e-150);
-  const Index n = point ? 0 : static_cast<Index>((high - low) / step) + 1;
-  const double inv_sigma = point ? 0.0 : 1.0 / sigma;
-  const double scale = point ? 1.0 : step * inv_sigma * detail::kInvSqrt2Pi;
-  const double start = point ? mean : low;
-  double entropy = 0, square = 0, sech2_sum = 0, odd = 0, curvature = 0, skew = 0;
-#pragma omp simd reduction(+ : entropy, square, sech2_sum, odd, curvature, skew)
-  for (Index j = 0; j <= n; ++j) {
-    const double h = start + step * static_cast<double>(j);
+namespace detail {
+
+// Sums over nodes first..last of a grid: h = low + step j, or graded, h = sinh(step j).  Everything summed
+// (but `square`) decays like exp(-2|h|) on both sides; what does not is known: E erf(h).
+template <bool graded>
+PlantedSpin planted_ising_sum(double variance, double mean, double low, double step, Index first,
+                              Index last) {
+  const double* sinh_t = sinh_lattice().sinh_centre();
+  const double* cosh_t = sinh_lattice().cosh_centre();
+  const bool point = variance == 0.0;  // one node, at the mean
+  const double inv_sigma = point ? 0.0 : 1.0 / std::sqrt(variance);
+  const double scale = point ? 1.0 : step * inv_sigma * kInvSqrt2Pi;
+  double entropy = 0, square = 0, complement = 0, odd = 0, curvature = 0, skew = 0;
+#pragma omp simd reduction(+ : entropy, square, complement, odd, curvature, skew)
+  for (Index j = first; j <= last; ++j) {
+    const double h = graded ? sinh_t[j] : low + step * static_cast<double>(j);
     const double x = (h - mean) * inv_sigma;
-    const double w = scale * vmath::exp(-0.5 * x * x);
+    const double w = scale * (graded ? cosh_t[j] : 1.0) * vmath::exp(-0.5 * x * x);
     const double a = std::abs(h);
     const double e2 = vmath::exp(-2.0 * a), inv = 1.0 / (1.0 + e2);
-    const double sech2 = 4.0 * e2 * inv * inv;
-    const double tanh_h = vmath::tanh(h);
+    const double sech2 = 4.0 * e2 * inv * inv, tanh_h = std::copysign(vmath::tanh(a), h);
     entropy += w * (vmath::log1p(e2) + 2.0 * a * e2 * inv);
     square += w * tanh_h * tanh_h;
-    sech2_sum += w * sech2;
-    odd += w * std::copysign(2.0 * e2 * inv - vmath::erfc(a), h);
+    complement += w * sech2;
+    odd += w * std::copysign(2.0 * e2 * inv - vmath::erfc(a), h);  // erf - tanh
     curvature += w * sech2 * sech2;
     skew += w * tanh_h * sech2;
   }
   const double known = mean / std::sqrt(1.0 + 2.0 * variance);
   const bool small = variance < 1.0 && mean < 1.0;  // then the sum has all of the Gaussian
-  return {entropy + 0.5 * variance * sech2_sum,
-          small ? square : 1.0 - sech2_sum,
-          sech2_sum,
+  return {entropy + 0.5 * variance * complement,
+          small ? square : 1.0 - complement,
+          complement,
           vmath::erf(known) - odd,
           vmath::erfc(known) + odd,
           curvature,
           skew};
+}
+
+}  // namespace detail
+
+inline PlantedSpin planted_ising_field(double variance, double mean) {
+  constexpr double kStep = 0.2, kRelativeStep = 0.7, kReach = 45.0;
+  if (!(variance > 1e-300)) return detail::planted_ising_sum<false>(0.0, mean, mean, 0.0, 0, 0);
+  const double sigma = std::sqrt(variance), reach = detail::kGaussianReach * sigma;
+  if (variance > 1.0 && mean <= 2.0 * variance + sigma) {
+    // exp(-2|h|) times the Gaussian is largest within sigma of 0: the grid need not follow the Gaussian far
+    // out.
+    const Index last = detail::lattice_index(sigma + reach) + 1;
+    return detail::planted_ising_sum<true>(variance, mean, 0.0, detail::kSpacing, -last, last);
+  }
+  const double low = std::max(mean - 4.0 * variance - reach, -kReach);
+  const double high = std::min(mean + reach, std::max(kReach, mean - 2.0 * variance + reach));
+  const double step = std::min(kStep, kRelativeStep * sigma);
+  return detail::planted_ising_sum<false>(variance, mean, low, step, 0,
+                                          static_cast<Index>((high - low) / step) + 1);
 }
 
 // The mean field that gives E tanh h = 1 - deficit (Newton's method on atanh, between bounds), from `guess`.
