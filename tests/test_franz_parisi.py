@@ -300,7 +300,8 @@ def test_lowest_branch_is_chosen():
     model, x = network(544.744723), [0.05, 0.08]
     each = {name: potential(model, x, branch=name) for name in ("wetting", "thick", "crystal")}
     lowest = potential(model, x)
-    np.testing.assert_array_equal(lowest.potential, np.min([one.potential for one in each.values()], axis=0))
+    least = np.min([one.potential for one in each.values()], axis=0)
+    np.testing.assert_allclose(lowest.potential, least, rtol=0, atol=1e-12)  # equal solutions, from another start
     assert lowest.branch.values.tolist() == ["wetting", "thick"]
 
 

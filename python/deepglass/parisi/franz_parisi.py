@@ -132,7 +132,7 @@ def franz_parisi(
     >>> q = float(dg.parisi.solve(model).neuron_overlap[2, 0])
     >>> curve = dg.parisi.franz_parisi(model, [q - 0.1, q, q + 0.1])
     >>> curve.potential.values.round(6).tolist()
-    [0.525042, 0.52053, 0.525978]
+    [0.524694, 0.52053, 0.525259]
     """
     import xarray as xr
 

@@ -121,21 +121,22 @@ struct PlantedSpin {
 
 namespace detail {
 
-// Sums over nodes first..last of a grid: h = low + step j, or graded, h = sinh(step j).  Everything summed
-// (but `square`) decays like exp(-2|h|) on both sides; what does not is known: E erf(h).
+// Sums over nodes first..last of a grid: x = low + step j in units of the Gaussian, or graded, h = sinh(step
+// j).  Everything summed (but `square`) decays like exp(-2|h|) on both sides; what does not is known: E
+// erf(h).
 template <bool graded>
 PlantedSpin planted_ising_sum(double variance, double mean, double low, double step, Index first,
                               Index last) {
   const double* sinh_t = sinh_lattice().sinh_centre();
   const double* cosh_t = sinh_lattice().cosh_centre();
   const bool point = variance == 0.0;  // one node, at the mean
-  const double inv_sigma = point ? 0.0 : 1.0 / std::sqrt(variance);
-  const double scale = point ? 1.0 : step * inv_sigma * kInvSqrt2Pi;
+  const double sigma = std::sqrt(variance), inv_sigma = point ? 0.0 : 1.0 / sigma;
+  const double scale = point ? 1.0 : step * kInvSqrt2Pi * (graded ? inv_sigma : 1.0);
   double entropy = 0, square = 0, complement = 0, odd = 0, curvature = 0, skew = 0;
 #pragma omp simd reduction(+ : entropy, square, complement, odd, curvature, skew)
   for (Index j = first; j <= last; ++j) {
-    const double h = graded ? sinh_t[j] : low + step * static_cast<double>(j);
-    const double x = (h - mean) * inv_sigma;
+    const double x = graded ? (sinh_t[j] - mean) * inv_sigma : low + step * static_cast<double>(j);
+    const double h = graded ? sinh_t[j] : mean + sigma * x;
     const double w = scale * (graded ? cosh_t[j] : 1.0) * vmath::exp(-0.5 * x * x);
     const double a = std::abs(h);
     const double e2 = vmath::exp(-2.0 * a), inv = 1.0 / (1.0 + e2);
@@ -162,7 +163,7 @@ PlantedSpin planted_ising_sum(double variance, double mean, double low, double s
 
 inline PlantedSpin planted_ising_field(double variance, double mean) {
   constexpr double kStep = 0.2, kRelativeStep = 0.7, kReach = 45.0;
-  if (!(variance > 1e-300)) return detail::planted_ising_sum<false>(0.0, mean, mean, 0.0, 0, 0);
+  if (!(variance > 1e-300)) return detail::planted_ising_sum<false>(0.0, mean, 0.0, 0.0, 0, 0);
   const double sigma = std::sqrt(variance), reach = detail::kGaussianReach * sigma;
   if (variance > 1.0 && mean <= 2.0 * variance + sigma) {
     // exp(-2|h|) times the Gaussian is largest within sigma of 0: the grid need not follow the Gaussian far
@@ -170,9 +171,10 @@ inline PlantedSpin planted_ising_field(double variance, double mean) {
     const Index last = detail::lattice_index(sigma + reach) + 1;
     return detail::planted_ising_sum<true>(variance, mean, 0.0, detail::kSpacing, -last, last);
   }
-  const double low = std::max(mean - 4.0 * variance - reach, -kReach);
-  const double high = std::min(mean + reach, std::max(kReach, mean - 2.0 * variance + reach));
-  const double step = std::min(kStep, kRelativeStep * sigma);
+  const double low = std::max(-4.0 * sigma - detail::kGaussianReach, -(kReach + mean) / sigma);
+  const double high = std::min(detail::kGaussianReach,
+                               std::max((kReach - mean) / sigma, detail::kGaussianReach - 2.0 * sigma));
+  const double step = std::min(kStep / sigma, kRelativeStep);
   return detail::planted_ising_sum<false>(variance, mean, low, step, 0,
                                           static_cast<Index>((high - low) / step) + 1);
 }
@@ -291,9 +293,7 @@ class FranzParisiSolver {
         pentadiagonal_(2 * model.depth - 1),
         band_(4 * model.depth - 2),
         step_(static_cast<std::size_t>(4 * model.depth - 2)),
-        plain_step_(step_.size()) {
-    liquid_slope_ = planted_wall_field(0.0, 1.0, 0.0, 1.0, model.wall_width, model.wall_shift).slope;
-  }
+        plain_step_(step_.size()) {}
 
   // The solution reached from `start`, teacher-student and student-student overlaps alike, with
   // r(layer) = overlap imposed (layer < 0: nothing is imposed).  Liquid layers that cannot stay so are
@@ -538,7 +538,10 @@ class FranzParisiSolver {
         }
       }
       for (std::size_t l = 0; l < first.teacher.q.size(); ++l) {
-        if (std::abs(trial.teacher.q[l] - first.teacher.q[l]) > kNear * first.teacher.q[l]) return false;
+        if (std::abs(trial.teacher.q[l] - first.teacher.q[l]) >
+            kNear * std::max(first.teacher.q[l], kSmall)) {
+          return false;
+        }
       }
       x = trial;
     }
@@ -649,17 +652,20 @@ class FranzParisiSolver {
     }
   }
 
-  // alpha g(0)^2 (q(l-1)^2 + q(l+1)^2) > 1: the overlap of layer l with the students, or with the teacher,
-  // grows.
+  // A vanishing overlap of layer l grows where one round trip through its bonds does: among students
+  // alpha sum q(far)^2 g_S^2 > 1, with the teacher alpha (1-q) sum r(far)^2 g_T^2 (1-Q) > 1.
   bool seed_unstable_layers(ConstrainedSolution& x) {
+    evaluate(x);
     std::vector<std::pair<Overlaps*, Index>> seeds;
     for (Overlaps* o : {&x.teacher, &x.student}) {
       for (Index l = 1; l < model_.depth; ++l) {
         if (o->solid(l) || (o == &x.teacher && l == layer_)) continue;
-        const double left = at(o->q, l - 1), right = at(o->q, l + 1);
-        if (model_.load * liquid_slope_ * liquid_slope_ * (left * left + right * right) > 1.0 + kMarginal) {
-          seeds.emplace_back(o, l);
+        double growth = 0.0;
+        for (const Index b : {l - 1, l}) {
+          const double lever = at(o->q, b == l ? l + 1 : l - 1) * wall_at(b).teacher_slope;
+          growth += lever * lever * at(student_image_.Q_complement, b);
         }
+        if (model_.load * at(x.student.q_complement, l) * growth > 1.0 + kMarginal) seeds.emplace_back(o, l);
       }
     }
     for (const auto& [o, l] : seeds) {
@@ -711,7 +717,7 @@ class FranzParisiSolver {
   BandMatrix band_;
   std::vector<double> step_, plain_step_;
   Index layer_ = -1;
-  double overlap_ = 0.0, external_ = 0.0, total_ = 0.0, liquid_slope_ = 0.0;
+  double overlap_ = 0.0, external_ = 0.0, total_ = 0.0;
 };
 
 }  // namespace deepglass::parisi
