@@ -134,7 +134,7 @@ def franz_parisi(
 ) -> Axes:
     """Franz-Parisi potential against the imposed overlap, one line for each load.
 
-    A line breaks where the solution jumps from one branch to another; open circles are local minima, the states
+    A line breaks where V jumps from one branch to another; open circles are local minima, the states
     that need no field to hold them.
 
     Parameters
@@ -167,9 +167,9 @@ def franz_parisi(
     for one, shade in zip(datasets, shades, strict=True):
         one = one.sortby("overlap")
         x, V, field = (one[name].values for name in ("overlap", "potential", "field"))
-        # Where the field does not account for the rise, the branch has changed.
-        rise = np.diff(V) - np.diff(x) * (field[1:] + field[:-1]) / 2
-        jumps = np.flatnonzero(np.abs(rise) > 0.6 * np.diff(x) * np.abs(np.diff(field)) + 1e-9) + 1
+        # Where the fields at both ends cannot account for the rise, the branch has changed.
+        most = np.diff(x) * (np.abs(field[1:]) + np.abs(field[:-1])) + 1e-2 * np.ptp(V[np.isfinite(V)])
+        jumps = np.flatnonzero(np.abs(np.diff(V)) > most) + 1
         settings = {"color": shade, "label": f"{float(one['load']):g}"} | kwargs
         ax.plot(np.insert(x, jumps, x[jumps]), np.insert(V, jumps, np.nan), **settings)
         padded = np.concatenate([[np.inf], V, [np.inf]])
