@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.colors import Colormap
 
-__all__ = ["cluster_tree", "edwards_anderson", "order_parameter_function", "overlap_distribution", "style"]
+__all__ = [
+    "cluster_tree",
+    "edwards_anderson",
+    "franz_parisi",
+    "order_parameter_function",
+    "overlap_distribution",
+    "style",
+]
 
 # Colours for a growing parameter, and for two or three things to tell apart (safe for colour-blind readers).
 _SEQUENTIAL = "viridis_r"
@@ -315,4 +322,62 @@ def cluster_tree(tree: xr.Dataset, *, ax: Axes | None = None, **kwargs: Any) -> 
     ax.set(xlim=(0.0, 1.0), xlabel="solutions", ylabel=f"overlap ${symbol}$", title=f"layer {layer}")
     ax.set_xticks([])
     ax.set_ylim(base[0], max(overlap.max(), overlap[0] + 0.05) - 0.1 * (base[0] - overlap[0]))
+    return ax
+
+
+def franz_parisi(
+    potential: xr.Dataset | Sequence[xr.Dataset],
+    *,
+    ax: Axes | None = None,
+    legend: bool = True,
+    **kwargs: Any,
+) -> Axes:
+    """Franz-Parisi potential against the imposed overlap, one line for each load.
+
+    A line breaks where V jumps from one branch to another; open circles are local minima, the states
+    that need no field to hold them.
+
+    Parameters
+    ----------
+    potential : Dataset or sequence of them
+        From `deepglass.parisi.franz_parisi`.
+    ax : Axes, optional
+        Where to draw; by default a new figure.
+    legend : bool
+        List the loads.
+    **kwargs : Any
+        For ``Axes.plot``.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> model = dg.parisi.DeepPerceptron(depth=4, load=30.0, scenario="teacher")
+    >>> ax = dg.plot.franz_parisi(dg.parisi.franz_parisi(model, [0.45, 0.5, 0.55, 0.6, 0.65]))
+    >>> ax.get_xlabel()
+    'overlap with the teacher $r(2)$'
+    """
+    if ax is None:
+        ax = pyplot.subplots()[1]
+    datasets = list(potential) if isinstance(potential, Sequence) else [potential]
+    shades = mpl.colormaps[_SEQUENTIAL](np.linspace(0.12, 1.0, len(datasets)))
+    for one, shade in zip(datasets, shades, strict=True):
+        one = one.sortby("overlap")
+        x, V, field = (one[name].values for name in ("overlap", "potential", "field"))
+        # Where the fields at both ends cannot account for the rise, the branch has changed.
+        most = np.diff(x) * (np.abs(field[1:]) + np.abs(field[:-1])) + 1e-2 * np.ptp(V[np.isfinite(V)])
+        jumps = np.flatnonzero(np.abs(np.diff(V)) > most) + 1
+        settings = {"color": shade, "label": f"{float(one['load']):g}"} | kwargs
+        ax.plot(np.insert(x, jumps, x[jumps]), np.insert(V, jumps, np.nan), **settings)
+        padded = np.concatenate([[np.inf], V, [np.inf]])
+        minima = np.minimum(padded[:-2], padded[2:]) >= V
+        ax.plot(x[minima], V[minima], "o", color=settings["color"], markerfacecolor="none", label="_minima")
+    layers = sorted({int(one["imposed_layer"]) for one in datasets})
+    symbol = f"r({layers[0]})" if len(layers) == 1 else "r(l)"
+    ax.set(xlabel=f"overlap with the teacher ${symbol}$", ylabel="Franz-Parisi potential $V$")
+    if legend:
+        ax.legend(title=r"load $\alpha$", fontsize="small")
     return ax

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "deepglass/parisi/deep_perceptron.hpp"
+#include "deepglass/parisi/franz_parisi.hpp"
 #include "deepglass/parisi/gaussian_field.hpp"
 #include "deepglass/parisi/hierarchical.hpp"
 #include "deepglass/parisi/hierarchical_equations.hpp"
