@@ -23,6 +23,7 @@ from . import _steps
 from .deep_perceptron import (
     _BRANCHES,
     _MOST_LAYERS,
+    _MOST_STEPS,
     _MOST_THREADS,
     Branch,
     DeepPerceptron,
@@ -308,12 +309,11 @@ def coexistence_load(
     return float(root)
 
 
-# critical_loads: numbers of steps below the frozen one, and frozen breakpoints from which m -> 0 is taken.
-_FEW, _MANY = 8, 12
+# critical_loads: frozen breakpoints from which m -> 0 is taken.
 _SMALL_BREAKPOINTS = (0.05, 0.025, 0.0125)
 
 
-def critical_loads(depth: int = 20, *, threads: int = 0, progress: Progress = False) -> xr.Dataset:
+def critical_loads(depth: int = 20, steps: int = 12, *, threads: int = 0, progress: Progress = False) -> xr.Dataset:
     """Loads at which the first layer freezes, and at which random data become unsatisfiable (hard wall).
 
     Beside the continuous branch there is a solution whose outermost layers are frozen, q = 1, from a breakpoint m
@@ -331,6 +331,8 @@ def critical_loads(depth: int = 20, *, threads: int = 0, progress: Progress = Fa
     ----------
     depth : int from 2 to 10^6
         Number of weight layers.
+    steps : int from 3 to 64
+        Uniform steps of replica symmetry breaking, the last of them frozen.
     threads : int
         0 for the OpenMP default.  The result does not depend on it.
     progress : bool or callable
@@ -340,7 +342,7 @@ def critical_loads(depth: int = 20, *, threads: int = 0, progress: Progress = Fa
     -------
     Dataset
         ``load`` and ``load_error`` (transition), transition = "alpha_d", "alpha_K", "alpha_J".  The error is the
-        change between 8 and 12 uniform steps below the frozen one; for alpha_J also that between the linear and the
+        change from two thirds of the steps; for alpha_J also that between the linear and the
         quadratic extrapolation to m = 0.
 
     Raises
@@ -353,7 +355,7 @@ def critical_loads(depth: int = 20, *, threads: int = 0, progress: Progress = Fa
     Notes
     -----
     Deeper layers that break their symmetry inside the clusters of the first do not move alpha_J (at depth 20 by
-    less than 0.01).  Half a minute.
+    less than 0.01).  Half a minute with 12 steps.
 
     Examples
     --------
@@ -365,19 +367,20 @@ def critical_loads(depth: int = 20, *, threads: int = 0, progress: Progress = Fa
     import xarray as xr
 
     model = DeepPerceptron(depth=depth)
+    many = integer("steps", steps, 3, _MOST_STEPS)
     options = _steps.Options(threads=integer("threads", threads, 0, _MOST_THREADS))
     loads, errors = np.empty(3), np.zeros(3)
     with reporting(progress, "critical loads") as report:
         for n, search in enumerate((_clustering_load, _condensation_load, _jamming_load)):
             start = 1.0 if n == 0 else loads[n - 1]
-            few, many = (search(model, float(start), steps, options) for steps in (_FEW, _MANY))
-            loads[n] = many[0]
-            errors[n] = abs(few[0] - many[0]) + many[1]
+            fewer, found = (search(model, float(start), k, options) for k in (2 * many // 3, many))
+            loads[n] = found[0]
+            errors[n] = abs(fewer[0] - found[0]) + found[1]
             report(n + 1, 3)
     dataset = xr.Dataset(
         {"load": ("transition", loads), "load_error": ("transition", errors)},
         coords={"transition": ["alpha_d", "alpha_K", "alpha_J"]},
-        attrs=provenance("deepglass.parisi.critical_loads", {"depth": model.depth}),
+        attrs=provenance("deepglass.parisi.critical_loads", {"depth": model.depth, "steps": many}),
     )
     dataset["load"].attrs["long_name"] = "critical load"
     return dataset

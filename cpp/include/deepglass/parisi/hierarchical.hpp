@@ -133,6 +133,12 @@ class HierarchicalSolver {
     }
     return worst;
   }
+  // The largest change of an unknown.
+  double longest(const std::vector<double>& u, const std::vector<Index>& unknowns) const {
+    double most = 0.0;
+    for (const Index i : unknowns) most = std::max(most, std::abs(at(u, i) - at(x_.u, i)));
+    return most;
+  }
   void put_in_order(std::vector<double>& u) const {
     const Index n = x_.levels();
     for (Index block = 0; block < x_.blocks(); ++block) {
@@ -146,7 +152,8 @@ class HierarchicalSolver {
   bool relax(HierarchicalSolution& s) {
     constexpr Index kPlain = 28, kChord = 12;
     constexpr double kFirstTime = 30.0, kShortest = 1.0, kLongest = 1e9;
-    constexpr double kSeen = 1e-7;  // a gap that is next to nothing may vanish
+    constexpr double kSeen = 1e-7;     // a gap that is next to nothing may vanish
+    constexpr double kFarthest = 3.0;  // a factor 20 in 1 - q
     double tau = kFirstTime;
     Index plain = kPlain;
     while (s.iterations < options_.max_iter) {
@@ -166,7 +173,7 @@ class HierarchicalSolver {
         const std::vector<double> u = x_.u, image = x_.image;
         const double before = s.residual;
         std::vector<double> next = implicit_step(J, unknowns, others, tau);
-        if (disorder(next) > kSeen) {
+        if (disorder(next) > kSeen || longest(next, unknowns) > kFarthest) {
           tau *= 0.2;
           continue;
         }
