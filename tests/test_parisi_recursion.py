@@ -350,4 +350,4 @@ def test_beyond_reach() -> None:
     with pytest.raises(NumericalError, match="deficit"):
         kernel("wall", [0.5, 0.5], [0.5], deficit=1e-15)
     with pytest.raises(NumericalError, match="steps"):
-        kernel("spin", [0.5, 1e5], [0.9])
+        kernel("spin", [0.5, 1e6], [0.9])

@@ -1,7 +1,7 @@
 """The k-step Parisi recursion of one Gaussian-field term: the slow twin of cpp parisi/recursion.hpp.
 
-The same discretisation, written to be read: grids x = b sinh(j dt), Gauss-Hermite nodes, 8-point Lagrange
-interpolation in t, and the transposed weights for the measures P_i.
+The same discretisation, written to be read: grids x = b sinh(j dt), Gauss-Hermite nodes (equidistant ones where
+a spin's variance is large), 8-point Lagrange interpolation in t, and the transposed weights for the measures P_i.
 """
 
 from __future__ import annotations
@@ -47,6 +47,22 @@ def _tail(x: Array, b: float) -> tuple[Array, Array]:
     large = (np.hypot(x, b) + np.abs(x)) / 2
     small = b * b / 4 / large
     return np.where(x < 0, large, small), np.where(x < 0, small**2 - b * b / 2, x * x - small**2)
+
+
+def hermite(n: int) -> tuple[Array, Array]:
+    """Nodes and weights for the standard normal."""
+    z, w = np.polynomial.hermite_e.hermegauss(n)
+    return z, w / w.sum()
+
+
+def trapezoid(m: float, variance: float, tolerance: float) -> tuple[Array, Array]:
+    """The same for a wide step of a spin, whose f has its poles at +-i pi/2."""
+    width = np.sqrt(variance)
+    spacing = min(np.sqrt(2 * np.pi**2 / tolerance), np.pi**2 / ((tolerance + 6) * width))
+    n = int(np.ceil(2 * (np.sqrt(2 * tolerance) + m * width) / spacing)) + 1
+    z = (np.arange(n) - (n - 1) / 2) * spacing
+    w = np.exp(-(z**2) / 2)
+    return z, w / w.sum()
 
 
 def recursion(
@@ -98,11 +114,16 @@ def recursion(
         while rest > 0:
             smooth = size[-1] if m[i] == 0 else min(size[-1], s[-1] / m[i] if wall else 1 / m[i] ** 2)
             v = largest * smooth
-            v = rest if rest <= v * (1 + 1e-12) else rest / 2 if rest < 2 * v else v
+            if not wall and rest > v:
+                v = min(rest, max(v, 150 / m[i] ** 2 if m[i] > 0 else 400 * smooth))
+                rule = trapezoid(m[i], v, tolerance)
+            else:
+                v = rest if rest <= v * (1 + 1e-12) else rest / 2 if rest < 2 * v else v
+                a = v / smooth
+                n = 1 + tolerance / np.log(1 + 2 / a) if wall else 5 + 0.13 * tolerance + 0.17 * tolerance**2 * a
+                rule = hermite(int(min(MOST_NODES, max(3, np.ceil(n - 1e-9)))))
             rest -= v
-            a = v / smooth
-            n = 1 + tolerance / np.log(1 + 2 / a) if wall else 5 + 0.13 * tolerance + 0.17 * tolerance**2 * a
-            steps.append((i, m[i], v, int(min(MOST_NODES, max(3, np.ceil(n - 1e-9))))))
+            steps.append((i, m[i], v, rule))
             capped = size[-1] + v if wall or m[i] == 0 else min(size[-1] + v, max(size[-1], 1 / m[i] ** 2))
             size.append(capped)
             s.append(s[-1] + m[i] * v if wall else s[-1])
@@ -152,9 +173,7 @@ def recursion(
 
     # Outwards: f, f', the kernel T_i and what a step gains, int T f - f.
     kernel = []
-    for j, (_, mj, v, n) in enumerate(steps):
-        z, w = np.polynomial.hermite_e.hermegauss(n)
-        w /= w.sum()
+    for j, (_, mj, v, (z, w)) in enumerate(steps):
         row = x[j + 1][:, None]
         left = (row < 0) & wall & (mj > 0)
         c = s[j] / s[j + 1] if wall else 1.0
@@ -177,7 +196,7 @@ def recursion(
         at_f = at_chi - q * q * curve[j] / 2
         at_slope = at_psi + q * curve[j] if wall else at_psi * np.sign(y)
         phi = np.where(left, at_chi + rest2 * curve[j] / 2, at_f)
-        middle = phi[:, n // 2]
+        middle = phi[:, len(z) // 2]
         e = w * np.exp(mj * (phi - middle[:, None]))
         norm = e.sum(1)
         transition = e / norm[:, None]

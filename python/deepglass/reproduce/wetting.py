@@ -1,7 +1,8 @@
-"""The wetting of a deep perceptron network (figure 4 of the review by H. Yoshino, Butsuri 76, 2021).
+"""The wetting of a deep perceptron network (figures 4 to 6 of the review by H. Yoshino, Butsuri 76, 2021).
 
-Computed replica symmetric: for a teacher this is exact within the theory; for random data it is unstable (the
-replicon eigenvalue is written beside it).
+Here the replica-symmetric half: for a teacher this is exact within the theory; for random data it is unstable (the
+replicon eigenvalue is written beside it).  Replica symmetry breaking, and with it figures 5 and 6, is in
+`_hierarchy`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import numpy as np
 import xarray as xr
 
 from .. import io, parisi, plot
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, UnphysicalWarning
 from ..parisi.deep_perceptron import Scenario
 from ..plot import Axes, Figure, pyplot
+from . import _hierarchy
 
 __all__ = ["run"]
 
@@ -45,8 +47,10 @@ class _Row(NamedTuple):
 def run(output: Path, *, quick: bool) -> list[Path]:
     """Compute, draw and compare; see `deepglass.reproduce.run`."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # instability is stated in figures and table
-        data = _compute(quick)
+        # Instability and negative complexities are stated in figures and table.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", UnphysicalWarning)
+        data = _compute(quick) | _hierarchy.compute(quick)
     written = []
     for name, dataset in data.items():
         path = output / f"{name}.nc"
@@ -57,6 +61,7 @@ def run(output: Path, *, quick: bool) -> list[Path]:
         "figure_4b_teacher_student": _figure_4b,
         "transition_loads": _figure_loads,
         "shifted_wall": _figure_shift,
+        **_hierarchy.FIGURES,
     }
     with plot.style():
         for name, draw in figures.items():
@@ -257,6 +262,7 @@ def _table(data: dict[str, xr.Dataset]) -> list[_Row]:
     together = all(_together(data[name]) for name in ("random", "teacher", "teacher_thick", "shifted_wall"))
     return [
         *rows,
+        *(_Row(*line) for line in _hierarchy.rows(data)),
         _Row(
             "transitions one layer at a time, continuous", "yes", _yes(jump < 1e-6), "-",
             f"largest jump of a layer's growth at its transition: {jump:.0e} (depth {_LAW_DEPTH}, l <= {_LAW_LAYERS})",

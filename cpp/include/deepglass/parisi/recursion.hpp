@@ -16,7 +16,8 @@
 //   the square of the length on which f_i varies near the wall; away from the wall that length is the
 //   distance.  So about 60 points serve every deficit.  A spin has S = 1 and, f being even, half a grid.
 //
-// * A step is a Gauss-Hermite rule.  Values between the points are 8-point Lagrange interpolations in t; P is
+// * A step is a Gauss-Hermite rule, or a trapezoidal one where a spin's variance is large.  Values between
+// the points are 8-point Lagrange interpolations in t; P is
 //   moved by the transposed weights, so that its mass stays 1 to rounding.  A variance larger than S is cut
 //   (with the same m: exact); the number of nodes follows from variance/S.
 //
@@ -128,6 +129,8 @@ struct Step {
   double s = 0.0;       // before the step
   double growth = 0.0;  // (1/2) sum of m_j d_j of the steps before and this one
   int nodes = 0;
+  double spacing = 0.0;  // of a trapezoidal rule's nodes; 0 for Gauss-Hermite
+  double density = 0.0;  // its weights are density * exp(-z^2/2), with sum 1
   int level = 0;
   Index offset = 0;  // into the pools of items
 };
@@ -223,6 +226,26 @@ struct Numbers {
     const double n = kWall ? 1.0 + l / std::log(1.0 + 2.0 / ratio) : 5.0 + 0.13 * l + 0.17 * l * l * ratio;
     return std::min(kMostNodes, std::max(3, static_cast<int>(std::ceil(n - 1e-9))));
   }
+  // A spin's wide step, x -> x + sqrt(v) z: the poles of f at +-i pi/2 (steps before move them little) and
+  // the Gaussian allow a spacing; exp(m f) moves the largest term to z = +-m sqrt(v).
+  void trapezoid(double m, double v, Step& step) const {
+    constexpr double kDoublePole = 6.0;  // the sums of f'^2 are worse by (4 pi/spacing)^2
+    const double width = std::sqrt(v), pi = 3.14159265358979323846;
+    const double spacing =
+        std::min(std::sqrt(2.0 * pi * pi / log_tolerance), pi * pi / ((log_tolerance + kDoublePole) * width));
+    step.nodes = static_cast<int>(std::ceil(2.0 * (range + m * width) / spacing)) + 1;
+    step.spacing = spacing;
+    double sum = 0.0;
+    for (int n = 0; n < step.nodes; ++n) {
+      const double z = (n - 0.5 * (step.nodes - 1)) * spacing;
+      sum += std::exp(-0.5 * z * z);
+    }
+    step.density = 1.0 / sum;
+  }
+  double longest_step(double m, double smooth) const {
+    constexpr double kMostExponent = 150.0;  // of exp(m^2 v)
+    return std::max(largest_step * smooth, m > 0.0 ? kMostExponent / (m * m) : 400.0 * smooth);
+  }
 };
 
 inline void refuse(bool bad, const std::string& message) {
@@ -254,20 +277,25 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
     while (rest > 0.0) {
       double smooth = scale;
       if (m > 0.0) smooth = std::min(smooth, kWall ? s / m : 1.0 / (m * m));
+      Step step;
       double v = numbers.largest_step * smooth;
-      if (rest <= v * (1.0 + 1e-12)) {
-        v = rest;
-      } else if (rest < 2.0 * v) {
-        v = 0.5 * rest;
+      if (!kWall && rest > v) {
+        v = std::min(rest, numbers.longest_step(m, smooth));
+        numbers.trapezoid(m, v, step);
+      } else {
+        if (rest <= v * (1.0 + 1e-12)) {
+          v = rest;
+        } else if (rest < 2.0 * v) {
+          v = 0.5 * rest;
+        }
+        step.nodes = numbers.nodes(v / smooth);
       }
       rest -= v;
-      Step step;
       step.m = m;
       step.variance = v;
       step.s = s;
       growth += 0.5 * m * v;
       step.growth = growth;
-      step.nodes = numbers.nodes(v / smooth);
       step.level = static_cast<int>(i);
       ws.steps.push_back(step);
       if (kWall) {
@@ -424,7 +452,9 @@ void terminal(const HardWall& wall, const Levels& levels, Workspace& ws) {
 //   only)
 template <bool kWall>
 void step_outwards(const Step& step, const Grid& from, const Grid& to, double spacing, Workspace& ws) {
-  const Rule& rule = hermite_rules()[static_cast<std::size_t>(step.nodes)];
+  const bool hermite = step.spacing == 0.0;
+  const Rule& rule = hermite_rules()[static_cast<std::size_t>(hermite ? step.nodes : 0)];
+  const double middle = 0.5 * (step.nodes - 1);
   const Index padded = to.padded;
   const double m = step.m, v = step.variance;
   const double c = kWall ? step.s / (step.s + m * v) : 1.0;
@@ -463,8 +493,9 @@ void step_outwards(const Step& step, const Grid& from, const Grid& to, double sp
   }
 
   for (int node = 0; node < step.nodes; ++node) {
-    const double z = rule.nodes[static_cast<std::size_t>(node)],
-                 w = rule.weights[static_cast<std::size_t>(node)];
+    const double z = hermite ? rule.nodes[static_cast<std::size_t>(node)] : (node - middle) * step.spacing;
+    const double w =
+        hermite ? rule.weights[static_cast<std::size_t>(node)] : step.density * std::exp(-0.5 * z * z);
     double* const weight = ws.weight.data() + step.offset + node * padded;
     double* const place = ws.place.data() + step.offset + node * padded;
     std::int64_t* const cell = ws.cell.data() + step.offset + node * padded;
