@@ -106,9 +106,10 @@ def _terraces(solution: xr.Dataset, title: str) -> Figure:
     kinds: tuple[Literal["neuron", "bond"], ...] = ("neuron", "bond")
     for row, kind in enumerate(kinds):
         layers = [int(layer) for layer in solid[:8]]
-        plot.order_parameter_function(solution, layers, kind, ax=axes[row, 0])
+        plot.order_parameter_function(solution, layers, kind, ax=axes[row, 0], legend=False)
         distributions = [parisi.overlap_distribution(solution, layer, kind) for layer in layers[:2]]
-        plot.overlap_distribution(distributions, ax=axes[row, 1])
+        plot.overlap_distribution(distributions, ax=axes[row, 1], legend=row == 0)
+    axes[0, 0].legend(title="layer $l$", fontsize="small", ncols=4 if solid.size > 4 else 1)
     for ax, letter in zip(axes.ravel(), "abcd", strict=True):
         ax.set_title(f"({letter})", loc="left")
     figure.suptitle(title, fontsize="small")
@@ -148,10 +149,8 @@ def _figure_6(data: dict[str, xr.Dataset]) -> Figure:
     figure, axes = pyplot.subplots(1, 4, figsize=(9.6, 3.2), sharey=True)
     for layer, ax in enumerate(axes, start=1):
         plot.cluster_tree(parisi.cluster_tree(solution, layer, _SEED), ax=ax)
-        ax.set_title(
-            f"layer {layer}" + ("" if float(solution.neuron_overlap[layer, -1]) > 0 else " (liquid)"), loc="left"
-        )
         ax.label_outer()
+    axes[0].set_ylim(-0.03, 1.1 * float(solution.neuron_overlap[1, -1]))
     figure.suptitle(
         rf"Clusters of solutions, layer by layer: $L={_DEPTH}$, $\alpha=50$, continuous branch "
         "(one draw of the Ruelle cascade; width: weight)",
@@ -164,26 +163,36 @@ def _critical(data: dict[str, xr.Dataset], name: str) -> float:
     return float(data["critical_loads"]["load"].sel(transition=name))
 
 
+def _mark(ax: Axes, load: float, label: str, height: float, *, right: bool = True) -> None:
+    """A dotted line at a load, with its name and value."""
+    ax.axvline(load, color="0.5", linewidth=0.8, linestyle=":")
+    ax.annotate(
+        f"{label}\n{load:.1f}",
+        (load, height),
+        xycoords=ax.get_xaxis_transform(),
+        xytext=(3 if right else -3, 0),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        fontsize="x-small",
+        color="0.2",
+    )
+
+
 def _figure_phases(data: dict[str, xr.Dataset]) -> Figure:
     """Both scenarios: entropy of the branches against the load."""
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.0, 3.8))
     continuous, frozen = data["continuous"], data["frozen"]
     left.plot(continuous["load"], continuous.free_entropy, "o-", color="C0", markersize=3, label="continuous")
-    left.plot(frozen["load"], frozen.free_entropy, "s-", color="C3", markersize=3, label="frozen, stationary $m^*$")
+    left.plot(frozen["load"], frozen.free_entropy, "s-", color="C1", markersize=3, label="frozen, stationary $m^*$")
     left.set(xscale="log", xlabel=r"load $\alpha$", ylabel="$s$ per $NM$", xlim=(2, 300), ylim=(-1.12, -0.66))
     bound = parisi.satisfiable_load_bound(_DEPTH)
-    marks = [
-        (float(data["transition_loads_steps"]["load"][0]), r"$\alpha_g(1)$"),
-        (float(data["transition_loads_steps"]["load"][1]), r"$\alpha_g(2)$"),
-        *((_critical(data, name), rf"$\{name[:5]}_{name[-1]}$") for name in ("alpha_d", "alpha_K", "alpha_J")),
-        (bound, "counting"),
-    ]
-    for n, (load, label) in enumerate(marks):
-        left.axvline(load, color="0.6", linewidth=0.8, linestyle=":")
-        left.annotate(
-            f"{label}\n{load:.1f}", (load, -0.66 - 0.045 * (n % 2)), xytext=(2, -2), textcoords="offset points",
-            fontsize="x-small", va="top", color="0.3",
-        )  # fmt: skip
+    onset = data["transition_loads_steps"]["load"]
+    _mark(left, float(onset[0]), r"$\alpha_g(1)$", 0.35)
+    _mark(left, float(onset[1]), r"$\alpha_g(2)$", 0.35, right=False)
+    _mark(left, _critical(data, "alpha_d"), r"$\alpha_d$", 0.35)
+    _mark(left, _critical(data, "alpha_K"), r"$\alpha_K$", 0.35)
+    _mark(left, _critical(data, "alpha_J"), r"$\alpha_J$", 0.9)
+    _mark(left, bound, "counting", 0.78)
     left.axvspan(_critical(data, "alpha_J"), bound, color="0.92")
     left.axvspan(bound, 300, color="0.82")
     left.legend(fontsize="small", loc="lower left")
@@ -198,14 +207,10 @@ def _figure_phases(data: dict[str, xr.Dataset]) -> Figure:
             branch = branch.where(apart)
         right.plot(branch["load"], branch.free_entropy, color=colour, label=str(name))
     pairs: tuple[tuple[Branch, Branch], ...] = (("wetting", "crystal"), ("wetting", "thick"))
-    for pair in pairs:
-        load = parisi.coexistence_load(_DEPTH, pair)
-        right.axvline(load, color="0.6", linewidth=0.8, linestyle=":")
-        right.annotate(
-            f"{pair[0]} = {pair[1]}\n{load:.1f}", (load, -0.69 if pair[1] == "crystal" else -0.60),
-            xytext=(-3, 0), textcoords="offset points", fontsize="x-small", color="0.3", ha="right",
-        )  # fmt: skip
-    right.set(xscale="log", xlabel=r"load $\alpha$", ylabel="posterior entropy $s$ per $NM$", xlim=(2, 2000))
+    for pair, height in zip(pairs, (0.2, 0.3), strict=True):
+        _mark(right, parisi.coexistence_load(_DEPTH, pair), f"{pair[0]} = {pair[1]}", height)
+    right.set(xscale="log", xlabel=r"load $\alpha$", ylabel="posterior entropy $s$ per $NM$", xlim=(5, 3000))
+    right.set_ylim(-1.0, 0.02)
     right.legend(fontsize="small", loc="upper left")
     right.set_title("scenario 2: teacher-student", loc="left")
     figure.suptitle(rf"Phases of the deep perceptron network, $L={_DEPTH}$", fontsize="medium")
@@ -228,10 +233,17 @@ def _figure_transitions(data: dict[str, xr.Dataset]) -> Figure:
 
 
 def _figure_potential(data: dict[str, xr.Dataset]) -> Figure:
-    figure, ax = pyplot.subplots(figsize=(5.2, 3.6))
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.2, 3.5))
     potential = data["franz_parisi"]
-    plot.franz_parisi([potential.sel(load=load) for load in potential["load"].values], ax=ax)
-    ax.set_title(rf"Franz-Parisi potential, central layer, $L={_DEPTH}$", loc="left")
+    curves = [potential.sel(load=load) for load in potential["load"].values]
+    near = [curve.sel(overlap=slice(0.0, 0.4)) for curve in curves]
+    plot.franz_parisi([curve.assign(potential=curve.potential - curve.potential[0]) for curve in near], ax=left)
+    left.set(ylabel="$V(r) - V(0)$", ylim=(-0.006, 0.006))
+    left.axhline(0.0, color="0.6", linewidth=0.8, linestyle=":")
+    left.set_title("wetting (r = 0) and thick branch", loc="left")
+    plot.franz_parisi(curves, ax=right, legend=False)
+    right.set_title("and the teacher itself (r = 1)", loc="left")
+    figure.suptitle(rf"Franz-Parisi potential of the central layer, $L={_DEPTH}$", fontsize="medium")
     return figure
 
 
@@ -251,9 +263,12 @@ def _visible(solution: xr.Dataset) -> int:
     return int((solution.neuron_overlap.values[1 : _DEPTH // 2 + 1, -1] > _VISIBLE).sum())
 
 
-def _rise(solution: xr.Dataset, layer: int) -> int:
-    """The first step at which the overlap of a layer is not zero."""
-    return int(np.argmax(solution.neuron_overlap.values[layer] > 1e-3))
+def _terrace(solution: xr.Dataset, layer: int) -> tuple[float, float, float]:
+    """Where a layer rises, and by how much the first layer rises there and one step before."""
+    overlap = solution.neuron_overlap.values
+    step = int(np.argmax(overlap[layer] > 0.1 * overlap[layer, -1]))
+    rise = np.diff(overlap[1])
+    return float(solution.x_left[step]), float(rise[step - 1]), float(rise[step - 2])
 
 
 def rows(data: dict[str, xr.Dataset]) -> list[tuple[str, str, str, str, str]]:
@@ -276,16 +291,16 @@ def rows(data: dict[str, xr.Dataset]) -> list[tuple[str, str, str, str, str]]:
                 + (f"; complexity of the frozen step {sigma:.2f}: not the network" if sigma < 0.0 else ""),
             )
         )  # fmt: skip
-    terraces = data["continuous_50"]
-    first, second = terraces.neuron_overlap.values[1], _rise(terraces, 2)
-    rise = np.diff(first)
+    terraces = [_terrace(data["continuous_50"], layer) for layer in (2, 3)]
     lines += [
         (
             "each transition adds a terrace to the layers before", "yes",
-            "yes" if rise[second - 1] > np.median(rise) else "no", "-",
-            f"load 50: layer 2 rises at x = {float(terraces.x_left[second]):.2f}, layer 3 at "
-            f"{float(terraces.x_left[_rise(terraces, 3)]):.2f}; layer 1 rises there by {rise[second - 1]:.3f}"
-            f" (median step {np.median(rise):.3f})",
+            "yes" if all(rise > 3.0 * before for _, rise, before in terraces) else "no", "-",
+            "load 50: "
+            + "; ".join(
+                f"layer {layer} rises at x = {x:.2f}, where layer 1 rises by {rise:.4f} (one step before: {before:.4f})"
+                for layer, (x, rise, before) in zip((2, 3), terraces, strict=True)
+            ),
         ),
         (
             "the first layer freezes (random first order): alpha_d, alpha_K", "-",
