@@ -413,12 +413,8 @@ def test_optimised_breakpoints():
     assert frozen.converged and frozen.stable and frozen.branch.item() == "frozen"
     assert abs(float(frozen.complexity)) < 1e-5
     assert float(frozen.x_left[-1]) == pytest.approx(0.7035, abs=2e-3)  # of 8 uniform steps below
-    assert (
-        float(frozen.free_entropy)
-        < -0.82611
-        < -0.812 + 1e-3
-        < float(dg.parisi.solve(network(50.0), 9).free_entropy) + 1e-3
-    )
+    # of 8 uniform steps below m*; and the continuous branch
+    assert float(frozen.free_entropy) < -0.82611 < float(dg.parisi.solve(network(50.0), 9).free_entropy)
     again = dg.parisi.solve(network(51.0), 6, breakpoints="optimised", start=frozen)
     assert float(again.x_left[-1]) < float(frozen.x_left[-1]) and again.branch.item() == "frozen"
 
