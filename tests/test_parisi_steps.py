@@ -294,6 +294,12 @@ def test_transition_loads(steps, layer, low, high):
     )
 
 
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_wall_far_out_orders_nothing(steps):
+    with pytest.raises(dg.NumericalError, match="layer 1 stays liquid up to load"):
+        dg.parisi.transition_loads(3, steps=steps, n_layers=1, wall_shift=-5.0)
+
+
 # ---- derivatives
 
 
