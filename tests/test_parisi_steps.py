@@ -136,7 +136,11 @@ def test_layout_with_steps():
 
 
 def test_threads_do_not_change_the_broken_solution():
-    one, two = (dg.parisi.solve(network(30.0, depth=8), steps=24, max_iter=40, threads=n) for n in (1, 2))
+    # five solid layers of 31 levels: a sweep is large enough (2 ms) to be shared out, and not the Jacobian alone
+    model = network(200.0)
+    start = dg.parisi.solve(model, 4)
+    one, two = (dg.parisi.solve(model, 30, start=start, max_iter=20, threads=n) for n in (1, 2))
+    assert (one.neuron_overlap[1:6, -1] > 0.0).all()
     xr.testing.assert_identical(one.drop_attrs(), two.drop_attrs())
 
 
@@ -290,6 +294,12 @@ def test_transition_loads(steps, layer, low, high):
     )
 
 
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_wall_far_out_orders_nothing(steps):
+    with pytest.raises(dg.NumericalError, match="layer 1 stays liquid up to load"):
+        dg.parisi.transition_loads(3, steps=steps, n_layers=1, wall_shift=-5.0)
+
+
 # ---- derivatives
 
 
@@ -409,12 +419,8 @@ def test_optimised_breakpoints():
     assert frozen.converged and frozen.stable and frozen.branch.item() == "frozen"
     assert abs(float(frozen.complexity)) < 1e-5
     assert float(frozen.x_left[-1]) == pytest.approx(0.7035, abs=2e-3)  # of 8 uniform steps below
-    assert (
-        float(frozen.free_entropy)
-        < -0.82611
-        < -0.812 + 1e-3
-        < float(dg.parisi.solve(network(50.0), 9).free_entropy) + 1e-3
-    )
+    # of 8 uniform steps below m*; and the continuous branch
+    assert float(frozen.free_entropy) < -0.82611 < float(dg.parisi.solve(network(50.0), 9).free_entropy)
     again = dg.parisi.solve(network(51.0), 6, breakpoints="optimised", start=frozen)
     assert float(again.x_left[-1]) < float(frozen.x_left[-1]) and again.branch.item() == "frozen"
 

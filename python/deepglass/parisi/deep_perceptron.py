@@ -386,8 +386,8 @@ def solve(
         First frozen step of branch="frozen"; the last one by default.
     start : Dataset, optional
         A solution for the same depth to start from instead, for example at a neighbouring load; with steps it may
-        have another number of steps (but 0).  With breakpoints="optimised" the search goes downhill from its
-        breakpoints, and takes its number of steps.
+        have another number of steps, and is interpolated.  With breakpoints="optimised" the search goes downhill from
+        its breakpoints, or from uniform ones where it has another number of steps, and stays on its branch.
     atol : float, optional
         Converged when one more iteration changes no 1 - q, and no 1 - Q relatively, by more; 1e-13, with steps 1e-8
         (and there the change of 1 - q is absolute).

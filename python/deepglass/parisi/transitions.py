@@ -157,10 +157,10 @@ def _transitions_with_steps(
             return new
 
         below, above = state, at(state, state.model.load * (1.0 + 1e-6))
-        while growth(above, layer) < 1.0:
-            if above.model.load > 1e15:
-                raise NumericalError(f"layer {layer} stays liquid up to load {above.model.load:g}")
+        while growth(above, layer) < 1.0 and above.model.load <= 1e15:
             below, above = above, at(above, above.model.load * _RATIO)
+        if above.model.load > 1e15:
+            raise NumericalError(f"layer {layer} stays liquid up to load {above.model.load:g}")
         while above.model.load - below.model.load > _BRACKET * above.model.load:
             middle = at(below, 0.5 * (below.model.load + above.model.load))
             if growth(middle, layer) < 1.0:
