@@ -161,7 +161,7 @@ Arrays hierarchical_sweep(Index depth, double load, const Array& breakpoints, do
       TimedStop(stop).check();
       equations.evaluate(threads, stop);
     }
-    if (jacobian) derivative = equations.jacobian(threads, stop);
+    if (jacobian) derivative = equations.jacobian(threads, stop).matrix;
   }
   std::copy(equations.image.begin(), equations.image.end(), image.mutable_data());
   std::vector<double> slope;
@@ -225,6 +225,7 @@ Arrays solve_hierarchical(Index depth, double load, const Array& breakpoints, do
   result["residual_history"] = line(s.history);
   result["iterations"] = number(s.iterations);
   result["converged"] = number(s.converged);
+  result["jammed"] = number(s.jammed);
   return result;
 }
 
@@ -394,7 +395,8 @@ void bind_parisi(py::module_& m) {
       "wall_shift"_a, "neuron_deficit"_a, "bond_deficit"_a, py::kw_only(), "jacobian"_a = false,
       "repeats"_a = 1, "threads"_a = 0,
       "One sweep of the k-step equations in u = -ln(1 - q): image (blocks, k+1), the blocks being the bonds\n"
-      "and then the neurons of one half; free entropy, replicon and ds/dm at that point; dT/du on request.");
+      "and then the neurons of one half; free entropy, replicon and ds/dm at that point; dT/du of the solid "
+      "blocks on request.");
   m.def("deep_perceptron_transition_loads", &transitions, py::arg("depth"), py::arg("replicas"),
         py::arg("wall_width"), py::arg("wall_shift"), py::arg("first"), py::arg("last"),
         py::arg("atol") = 1e-13, py::arg("max_iter") = 20000,

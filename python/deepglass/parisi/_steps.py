@@ -21,6 +21,8 @@ Array = npt.NDArray[np.float64]
 FROZEN_DEFICIT = 1e-2
 # The bonds behind frozen neurons start here; plain iteration takes their square root every time.
 _FROZEN_BOND_DEFICIT = 1e-5
+# Up to this depth all layers may freeze at once (below 8 they do so before the first one does).
+_SHALLOW = 12
 # Slopes ds/dm at which breakpoints count as stationary; the kernel's own error is some 1e-6.
 STATIONARY = 1e-4
 # A frozen breakpoint below this has run away to 0.
@@ -85,16 +87,27 @@ class State:
         return frozen
 
     @property
-    def frozen_step(self) -> int:
-        """The first step at which a layer is frozen, or 0."""
+    def frozen_step(self) -> int | None:
+        """The first step at which a layer is frozen; None where nothing is."""
         steps = np.flatnonzero(self.frozen.any(axis=0))
-        return int(steps[0]) if steps.size else 0
+        return int(steps[0]) if steps.size else None
+
+    @property
+    def complexities(self) -> Array:
+        """Sigma = -m^2 ds/dm at each step (k+1,) from which on more layers are frozen; NaN elsewhere."""
+        count = self.frozen.sum(axis=0)
+        more = np.diff(count, prepend=count[0]) > 0
+        return np.where(more, np.concatenate([[np.nan], -(self.breakpoints**2) * self.slopes]), np.nan)
 
     @property
     def complexity(self) -> float:
-        """Sigma = -m^2 ds/dm at the first frozen step; NaN where nothing is frozen."""
-        step = self.frozen_step
-        return float(-(self.breakpoints[step - 1] ** 2) * self.slopes[step - 1]) if step else float("nan")
+        """That of the first such step."""
+        found = self.complexities
+        return float(found[np.argmax(np.isfinite(found))])
+
+    @property
+    def jammed(self) -> bool:
+        return bool(self.raw["jammed"][0])
 
 
 def solve(
@@ -132,24 +145,38 @@ def loads_between(first: float, last: float, ratio: float) -> Iterator[float]:
 def continued(state: State, load: float, ratio: float, options: Options) -> State:
     """The solution followed to another load."""
     for value in loads_between(state.model.load, load, ratio):
+        if state.jammed:
+            break
         state = moved(state, dataclasses.replace(state.model, load=value), state.breakpoints, options)
     return state
 
 
-def freeze(state: State, step: int, options: Options) -> State | None:
-    """The same with the outermost layers frozen from `step` on; None where they thaw again."""
+def freeze(state: State, step: int, layers: int, options: Options) -> State | None:
+    """The same with `layers` layers from each end frozen from `step` on; None where they thaw again."""
     neuron, bond = (array.copy() for array in state.deficits)
-    neuron[[1, -2], step:] = 1e-300
-    bond[[0, -1], step:] = np.minimum(bond[[0, -1], step:], _FROZEN_BOND_DEFICIT)
+    depth = state.model.depth
+    for layer in range(1, layers + 1):
+        neuron[[layer, depth - layer], step:] = 1e-300
+    for b in range(depth):  # between frozen neurons and data
+        if (neuron[b : b + 2, step] < FROZEN_DEFICIT).all():
+            bond[b, step:] = np.minimum(bond[b, step:], _FROZEN_BOND_DEFICIT)
     frozen = solve(state.model, state.breakpoints, options, (neuron, bond))
-    thawed = frozen.raw["neuron_deficit"][1, step]
     # Next to where it begins to exist the deficit is 1e-3; that of the continuous branch is above 0.3.
-    return frozen if thawed < 5.0 * FROZEN_DEFICIT else None
+    there = frozen.converged and (frozen.raw["neuron_deficit"][1 : layers + 1, step] < 5.0 * FROZEN_DEFICIT).all()
+    return frozen if there else None
+
+
+def freezings(state: State, step: int, options: Options) -> Iterator[State]:
+    """Frozen solutions beside a continuous one: the first layer, and, where the net is shallow, all of them."""
+    for layers in sorted({1, state.model.depth // 2} if state.model.depth <= _SHALLOW else {1}):
+        frozen = freeze(state, step, layers, options)
+        if frozen is not None:
+            yield frozen
 
 
 def frozen_branch(model: DeepPerceptron, breakpoints: Array, step: int, options: Options) -> State:
     """The branch with frozen outermost layers; an error where it does not exist."""
-    state = freeze(solve(model, breakpoints, options), step, options)
+    state = freeze(solve(model, breakpoints, options), step, 1, options)
     if state is None:
         raise NumericalError(
             f"the frozen branch does not exist at load {model.load:g} and depth {model.depth}: layer 1 thaws (it "
@@ -160,18 +187,21 @@ def frozen_branch(model: DeepPerceptron, breakpoints: Array, step: int, options:
 
 def optimise(model: DeepPerceptron, steps: int, options: Options) -> State:
     """The solution of lowest free entropy at which all breakpoints are stationary."""
-    frozen = freeze(solve(model, around(1.0, steps, 0), options), steps, options)
-    if frozen is None or frozen.complexity > 0.0:
+    found = []
+    for frozen in freezings(solve(model, around(1.0, steps, 0), options), steps, options):
+        if frozen.complexity > 0.0:
+            continue
+        root = _frozen_root(frozen, options)
+        if root.replicon > 1.0 + STATIONARY and steps > 1:
+            # The deeper layers break their symmetry inside the clusters of the first: half of the steps for them.
+            below = (steps + 1) // 2
+            m = around(float(root.breakpoints[-1]), below, steps - below)
+            layers = int(root.frozen[1 : model.depth // 2 + 1, -1].sum())
+            root = freeze(solve(model, m, options), below, layers, options) or root
+        found.append(stationary(root, options))
+    if not found:
         return stationary(solve(model, uniform(steps), options), options)
-    root = _frozen_root(frozen, options)
-    if root.replicon > 1.0 + STATIONARY and steps > 1:
-        # The deeper layers break their symmetry inside the clusters of the first: half of the steps for them.
-        below = (steps + 1) // 2
-        m = around(float(root.breakpoints[-1]), below, steps - below)
-        inside = freeze(solve(model, m, options), below, options)
-        if inside is not None:
-            return stationary(inside, options)
-    return stationary(root, options)
+    return min(found, key=lambda state: state.free_entropy if state.converged else np.inf)
 
 
 def _frozen_root(state: State, options: Options) -> State:
@@ -180,7 +210,9 @@ def _frozen_root(state: State, options: Options) -> State:
 
     steps, model = state.breakpoints.size, state.model
     m = 1.0
-    while state.complexity < 0.0:
+    while not state.complexity >= 0.0:
+        if not state.converged:
+            raise NumericalError(f"no convergence of the frozen solution at load {model.load:g}, breakpoint {m:g}")
         upper, m = m, 0.8 * m
         if m < _SMALLEST_BREAKPOINT:
             raise NumericalError(
@@ -224,8 +256,19 @@ def stationary(state: State, options: Options) -> State:
         return new.free_entropy, gaps * (by_gap - (gaps * by_gap).sum())
 
     start = np.log(np.diff(np.concatenate([[0.0], state.breakpoints, [1.0]])))
+    # Next to a transition all slopes are small: the first gradient is the scale, down to the kernel's errors.
+    scale = max(float(np.abs(objective(start)[1]).max()), 1e-8)
+
+    def scaled(x: Array) -> tuple[float, Array]:
+        value, gradient = objective(x)
+        return (value - state.free_entropy) / scale, gradient / scale
+
     result = scipy.optimize.minimize(
-        objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-13, "gtol": 1e-7}
+        scaled,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 300, "ftol": 1e-13 / scale, "gtol": min(1e-2, 1e-7 / scale)},
     )
     if not np.array_equal(best.breakpoints, breakpoints(result.x)[0]):
         best = moved(best, model, breakpoints(result.x)[0], options)

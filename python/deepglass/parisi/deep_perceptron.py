@@ -47,6 +47,8 @@ _MARGINAL = 1.0 + 1e-7
 # A continuous step is marginal, and its recursion good to some 1e-7; eigenvalues by differences to 1e-3.
 _MARGINAL_RSB = 1.0 + 1e-4
 _STABLE_RSB = 1.0 + 1e-3
+# Averages are good to some 1e-9, and (1/m) ln E exp(m f) to 1e-9/m.
+_SMALLEST_BREAKPOINT = 1e-4
 # A complexity is 0 at a stationary breakpoint, as far as breakpoints are found.
 _NEGATIVE_COMPLEXITY = -1e-4
 
@@ -137,11 +139,16 @@ def _breakpoints(steps: int, breakpoints: str | npt.ArrayLike) -> npt.NDArray[np
     if isinstance(breakpoints, str):
         choice("breakpoints", breakpoints, ("uniform", "optimised"))
         return _steps.uniform(steps)
-    array = np.asarray(breakpoints, dtype=np.float64)
+    array = np.asarray(breakpoints)
     if array.shape != (steps,):
         raise ValueError(f"breakpoints must have shape ({steps},), got {array.shape}")
+    if steps > 0 and array.dtype.kind not in "iuf":
+        raise ValueError(f"breakpoints must be real numbers, got an array of {array.dtype}")
+    array = array.astype(np.float64)
     if not (np.diff(np.concatenate([[0.0], array, [1.0]])) > 0.0).all():
         raise ValueError(f"breakpoints must increase strictly within (0, 1), got {array.tolist()}")
+    if steps > 0 and array[0] < _SMALLEST_BREAKPOINT:
+        raise ValueError(f"breakpoints must be at least {_SMALLEST_BREAKPOINT:g}, got {array[0]:g}")
     return array
 
 
@@ -201,10 +208,11 @@ def _warn_once(solution: dict[str, npt.NDArray[Any]], stable: npt.NDArray[np.boo
         )
     if parts:
         warnings.warn("; ".join(parts), ConvergenceWarning, stacklevel=4)
-    negative = solution.get("complexity", np.zeros(1)) < _NEGATIVE_COMPLEXITY
+    lowest = solution.get("lowest_complexity", np.zeros(1))
+    negative = lowest < _NEGATIVE_COMPLEXITY
     if negative.any():
         warnings.warn(
-            f"the complexity of the frozen step is negative (down to {solution['complexity'][negative].min():.3g}"
+            f"the complexity of a frozen step is negative (down to {lowest[negative].min():.3g}"
             + where.format(negative.sum())
             + "): its breakpoint is not stationary, and the solution one of the equations on a fixed grid of "
             "breakpoints, not of the network (breakpoints='optimised' finds the stationary one)",
@@ -258,12 +266,16 @@ def _arrays(states: Sequence[_steps.State]) -> tuple[dict[str, npt.NDArray[Any]]
         raw[name] = np.concatenate([state.raw[name] for state in states])
     raw["frozen"] = np.stack([state.frozen for state in states])
     raw["complexity"] = np.array([state.complexity for state in states])
+    raw["lowest_complexity"] = np.array([np.nanmin(np.append(state.complexities, np.inf)) for state in states])
     raw["free_entropy_slope"] = np.stack([np.concatenate([[np.nan], state.slopes]) for state in states])
-    raw["breakpoint"] = np.stack([np.concatenate([[0.0], state.breakpoints]) for state in states])
     if len(states) == 1:
         raw["residual_history"] = states[0].raw["residual_history"]
     names = [
-        "frozen" if state.frozen_step else "wetting" if (state.raw["neuron_overlap"][1:-1] > 0.0).any() else "liquid"
+        "frozen"
+        if state.frozen_step is not None
+        else "wetting"
+        if (state.raw["neuron_overlap"][1:-1] > 0.0).any()
+        else "liquid"
         for state in states
     ]
     return raw, np.array(names)
@@ -343,6 +355,13 @@ _DESCRIPTIONS = {
 }
 
 
+def _jamming(model: DeepPerceptron, what: str) -> str:
+    return (
+        f"no {what} at load {model.load:g}, depth {model.depth}, wall_shift {model.wall_shift:g}: the overlaps run "
+        "away to 1 (jamming)"
+    )
+
+
 def solve(
     model: DeepPerceptron,
     steps: int = 0,
@@ -379,9 +398,9 @@ def solve(
         "thick", reached from large overlaps, all layers solid, and "crystal", all overlaps close to 1 (the teacher
         itself).
     breakpoints : "uniform", "optimised" or array, shape (steps,)
-        m_1 .. m_k, increasing in (0, 1); "uniform" is m_i = i/(k+1).  "optimised" makes all of them stationary,
-        ds/dm_i = 0, and gives the solution of lowest free entropy, which is frozen above the load alpha_K of
-        `critical_loads`.
+        m_1 .. m_k, increasing in (0, 1), from 1e-4 on; "uniform" is m_i = i/(k+1).  "optimised" makes all of them
+        stationary, ds/dm_i = 0 (converged means to 1e-4), and gives the solution of lowest free entropy, which is
+        frozen above the load alpha_K of `critical_loads`.
     frozen_step : int from 1 to steps, optional
         First frozen step of branch="frozen"; the last one by default.
     start : Dataset, optional
@@ -479,6 +498,8 @@ def solve(
         parameters |= {"start": start.attrs.get("parameters", "given")}
     if steps == 0 and branch_name == "frozen":
         raise ValueError("branch must be one of 'wetting' with steps=0, got 'frozen'")
+    if branch_name == "frozen" and start is not None:
+        raise ValueError("start must be None with branch='frozen' (a frozen start stays on its branch)")
     if frozen_step is not None:
         if branch_name != "frozen":
             raise ValueError(f"frozen_step must be None with branch={branch_name!r}, got {frozen_step!r}")
@@ -497,6 +518,8 @@ def solve(
             state = _steps.frozen_branch(model, levels, frozen_step or steps, options)
         else:
             state = _steps.solve(model, levels, options)
+        if state.jammed:
+            raise NumericalError(_jamming(model, f"solution with {steps} steps"))
         raw, names = _arrays([state])
         if branch_name == "frozen" and names[0] != "frozen":
             raise NumericalError(
@@ -515,10 +538,7 @@ def solve(
                 "from large overlaps ends on another; branch='wetting' exists at every load"
             )
         if raw["jammed"][0]:
-            raise NumericalError(
-                f"no replica-symmetric solution at load {model.load:g}, depth {model.depth}, wall_shift "
-                f"{model.wall_shift:g}: the overlaps run away to 1 (jamming)"
-            )
+            raise NumericalError(_jamming(model, "replica-symmetric solution"))
     loads = np.array([model.load])
     return _dataset(model, raw, names, loads, levels, "deepglass.parisi.solve", parameters).isel(load=0)
 
@@ -619,20 +639,25 @@ def scan(
         states: list[_steps.State] = []
         with reporting(progress, "load") as report:
             for load in array.tolist():
-                if states:
-                    states.append(_steps.continued(states[-1], load, ratio, options))
-                else:
+                if not states:
                     states.append(_steps.solve(dataclasses.replace(model, load=load), levels, options))
+                elif states[-1].jammed:  # and so it is beyond
+                    states.append(states[-1])
+                else:
+                    states.append(_steps.continued(states[-1], load, ratio, options))
                 report(len(states), array.size)
         raw, names = _arrays(states)
+        exists = np.array([not state.jammed for state in states])
+        names = np.where(exists, names, "jammed")
         parameters |= {"breakpoints": levels.tolist(), "load_ratio": ratio}
     else:
         raw, names, exists = _solve_loads(model, array, branch_name, None, numerical, threads)
         names = np.where(exists, names, "")
         exists &= ~raw["jammed"]
-        for name in ("neuron_overlap", "neuron_deficit", "bond_overlap", "bond_deficit", "free_entropy", "replicon"):
-            raw[name][~exists] = np.nan
-        raw["converged"] &= exists
-        raw["missing"] = ~exists
     raw.pop("residual_history", None)
+    for values in raw.values():
+        if values.dtype.kind == "f" and values.shape[0] == array.size:
+            values[~exists] = np.nan
+    raw["converged"] &= exists
+    raw["missing"] = ~exists
     return _dataset(model, raw, names, array, levels, "deepglass.parisi.scan", parameters)

@@ -350,12 +350,14 @@ def critical_loads(depth: int = 20, steps: int = 12, *, threads: int = 0, progre
     ValueError
         If an argument is out of range.
     NumericalError
-        If there is no frozen solution up to load 1000, or the iteration does not converge.
+        If there is no frozen solution up to load 1000, if its complexity is negative from the start (depth 2), or
+        the iteration does not converge.
 
     Notes
     -----
-    Deeper layers that break their symmetry inside the clusters of the first do not move alpha_J (at depth 20 by
-    less than 0.01).  Half a minute with 12 steps.
+    Below depth 12 the solution in which all layers are frozen is looked for too, and the one of lower complexity
+    taken.  Deeper layers that break their symmetry inside the clusters of the first do not move alpha_J (at depth 20
+    by less than 0.01).
 
     Examples
     --------
@@ -369,14 +371,15 @@ def critical_loads(depth: int = 20, steps: int = 12, *, threads: int = 0, progre
     model = DeepPerceptron(depth=depth)
     many = integer("steps", steps, 3, _MOST_STEPS)
     options = _steps.Options(threads=integer("threads", threads, 0, _MOST_THREADS))
-    loads, errors = np.empty(3), np.zeros(3)
+    found = []
     with reporting(progress, "critical loads") as report:
-        for n, search in enumerate((_clustering_load, _condensation_load, _jamming_load)):
-            start = 1.0 if n == 0 else loads[n - 1]
-            fewer, found = (search(model, float(start), k, options) for k in (2 * many // 3, many))
-            loads[n] = found[0]
-            errors[n] = abs(fewer[0] - found[0]) + found[1]
-            report(n + 1, 3)
+        for n, k in enumerate((2 * many // 3, many)):
+            clustering, error_d, state = _clustering_load(model, k, options)
+            condensation, error_k, state = _condensation_load(state, options)
+            jamming, error_j = _jamming_load(state, options)
+            found.append(np.array([[clustering, condensation, jamming], [error_d, error_k, error_j]]))
+            report(n + 1, 2)
+    loads, errors = found[1][0], np.abs(found[1][0] - found[0][0]) + found[1][1]
     dataset = xr.Dataset(
         {"load": ("transition", loads), "load_error": ("transition", errors)},
         coords={"transition": ["alpha_d", "alpha_K", "alpha_J"]},
@@ -390,76 +393,88 @@ def _at(model: DeepPerceptron, load: float) -> DeepPerceptron:
     return dataclasses.replace(model, load=load)
 
 
-def _frozen_at(
-    model: DeepPerceptron, load: float, steps: int, options: _steps.Options, near: _steps.State | None = None
-) -> _steps.State | None:
-    """The frozen solution at m = 1, or None."""
-    m = _steps.around(1.0, steps, 0)
-    if near is None:
-        return _steps.freeze(_steps.solve(_at(model, load), m, options), steps, options)
-    state = _steps.moved(near, _at(model, load), m, options)
-    return state if state.frozen_step else None
+def _followed(
+    state: _steps.State, load: float, breakpoints: npt.NDArray[np.float64], options: _steps.Options
+) -> _steps.State:
+    """A frozen solution at another load; an error where it does not converge."""
+    new = _steps.moved(state, _at(state.model, load), breakpoints, options)
+    if not new.converged:
+        raise NumericalError(f"no convergence of the frozen solution at load {load:g}")
+    return new
 
 
-def _frozen_beyond(model: DeepPerceptron, load: float, steps: int, options: _steps.Options) -> _steps.State:
-    state = _frozen_at(model, 1.1 * load, steps, options)
-    if state is None:
-        raise NumericalError(f"the frozen solution was lost at load {1.1 * load:g}")
-    return state
+def _frozen_at(model: DeepPerceptron, load: float, steps: int, options: _steps.Options) -> _steps.State | None:
+    """The frozen solution at m = 1 of lowest complexity, or None."""
+    continuous = _steps.solve(_at(model, load), _steps.around(1.0, steps, 0), options)
+    return min(_steps.freezings(continuous, steps, options), key=lambda state: state.complexity, default=None)
 
 
-def _clustering_load(model: DeepPerceptron, start: float, steps: int, options: _steps.Options) -> tuple[float, float]:
-    load = max(start, 4.0)
+def _clustering_load(model: DeepPerceptron, steps: int, options: _steps.Options) -> tuple[float, float, _steps.State]:
+    """alpha_d, its error, and the solution next to it."""
+    load = 4.0
     while (above := _frozen_at(model, load, steps, options)) is None:
         load *= 1.3
         if load > 1000.0:
             raise NumericalError(f"no frozen solution up to load 1000 at depth {model.depth}")
-    low, high = load / 1.3, load
+    low, high = 0.0, load
     while high - low > 1e-4 * high:
-        middle = 0.5 * (low + high)
-        state = _frozen_at(model, middle, steps, options, above)
-        if state is None:
-            low = middle
-        else:
+        # Downwards in small steps first: below its end the solution falls on the continuous branch.
+        middle = max(0.97 * high, 0.5 * (low + high))
+        state = _steps.moved(above, _at(model, middle), above.breakpoints, options)
+        if state.converged and state.frozen_step is not None and state.complexity > -np.inf:
             high, above = middle, state
-    return 0.5 * (low + high), 0.5 * (high - low)
+        else:
+            low = middle
+    return 0.5 * (low + high), 0.5 * (high - low), above
 
 
-def _condensation_load(model: DeepPerceptron, start: float, steps: int, options: _steps.Options) -> tuple[float, float]:
+def _condensation_load(state: _steps.State, options: _steps.Options) -> tuple[float, float, _steps.State]:
+    """alpha_K, its error, and the solution above it: bisected, since more layers may freeze by a jump."""
+    if not state.complexity > 0.0:
+        raise NumericalError(
+            f"the complexity is negative as soon as there are clusters (load {state.model.load:g}, depth "
+            f"{state.model.depth}): there is no alpha_K"
+        )
+    below = above = state
+    while above.complexity > 0.0:
+        below, above = above, _followed(above, 1.05 * above.model.load, above.breakpoints, options)
+    while above.model.load - below.model.load > 1e-5 * above.model.load:
+        low, high = below.model.load, above.model.load
+        share = below.complexity / (below.complexity - above.complexity)
+        # Regula falsi, kept off the ends.
+        middle = _followed(below, low + min(0.9, max(0.1, share)) * (high - low), below.breakpoints, options)
+        if middle.complexity > 0.0:
+            below = middle
+        else:
+            above = middle
+    return 0.5 * (below.model.load + above.model.load), above.model.load - below.model.load, above
+
+
+def _jamming_load(state: _steps.State, options: _steps.Options) -> tuple[float, float]:
+    """alpha_J and its error, from m -> 0."""
     import scipy.optimize
 
-    state = _frozen_beyond(model, start, steps, options)
-    while state.complexity > 0.0:
-        state = _steps.moved(state, _at(model, 1.1 * state.model.load), state.breakpoints, options)
-
-    def complexity(load: float) -> float:
-        nonlocal state
-        state = _steps.moved(state, _at(model, load), state.breakpoints, options)
-        return state.complexity
-
-    high = state.model.load
-    return scipy.optimize.brentq(complexity, high / 1.1, high, xtol=1e-5 * high), 1e-5 * high
-
-
-def _jamming_load(model: DeepPerceptron, start: float, steps: int, options: _steps.Options) -> tuple[float, float]:
-    import scipy.optimize
-
-    state = _frozen_beyond(model, start, steps, options)
+    steps = state.breakpoints.size
+    state = _followed(state, 1.2 * state.model.load, state.breakpoints, options)
     for m in np.geomspace(0.8, 0.1, 8):
-        state = _steps.moved(state, state.model, _steps.around(float(m), steps, 0), options)
+        state = _followed(state, state.model.load, _steps.around(float(m), steps, 0), options)
     loads = []
     for m in _SMALL_BREAKPOINTS:
         breakpoints = _steps.around(m, steps, 0)
 
         def slope(load: float, breakpoints: npt.NDArray[np.float64] = breakpoints) -> float:
             nonlocal state
-            state = _steps.moved(state, _at(model, load), breakpoints, options)
+            state = _followed(state, load, breakpoints, options)
             return float(state.slopes[-1])
 
         low = state.model.load
         high = 1.1 * low
         while slope(high) < 0.0:
             low, high = high, 1.1 * high
+            if high > 1e6:
+                raise NumericalError(f"no alpha_J up to load {high:g} at depth {state.model.depth}")
+        while slope(low) > 0.0:
+            low, high = low / 1.1, low
         loads.append(scipy.optimize.brentq(slope, low, high, xtol=1e-6 * high))
     linear = np.polyfit(_SMALL_BREAKPOINTS[1:], loads[1:], 1)[-1]
     quadratic = np.polyfit(_SMALL_BREAKPOINTS, loads, 2)[-1]

@@ -310,12 +310,13 @@ class FranzParisiSolver {
     s.potential = -entropy(s);
     s.field = external_;
     s.replicon = replicon(s);
-    s.jammed = runaway(s);
+    s.jammed = runaway(s) || !(s.potential < kNoVolume);
     return s;
   }
 
  private:
-  static constexpr double kRunaway = 1e-20;
+  static constexpr double kRunaway = 1e-14;
+  static constexpr double kNoVolume = 1e6;  // -ln of a volume per N M
   static constexpr double kDead = 1e-9;
   static constexpr double kMarginal = 1e-7;
 

@@ -39,6 +39,7 @@ struct HierarchicalSolution {
   Index iterations = 0;                                            // sweeps, those of the Jacobians included
   std::vector<double> history;                                     // residuals of the steps
   bool converged = false;
+  bool jammed = false;  // the bonds ran away to Q = 1: no volume is left
 };
 
 class HierarchicalSolver {
@@ -82,6 +83,13 @@ class HierarchicalSolver {
       }
     }
     bury();
+  }
+
+  // Next to the smallest deficit that the recursion can do.
+  bool runaway() const {
+    constexpr double kRunaway = 27.6;  // -ln(1e-12)
+    const Index bonds = (x_.blocks() - x_.n_neurons()) * x_.levels();
+    return x_.model().wall_width == 0.0 && *std::max_element(x_.u.begin(), x_.u.begin() + bonds) > kRunaway;
   }
 
   void evaluate(HierarchicalSolution& s) {
@@ -162,11 +170,17 @@ class HierarchicalSolver {
         if (s.residual <= options_.tolerance) return true;
         if (s.iterations >= options_.max_iter) return false;
         if (step > plain) break;
+        const std::vector<double> u = x_.u;
         plain_step(step % 7 == 0 ? 0.5 : 1.0);
+        if (runaway()) {
+          s.jammed = true;
+          x_.u = u;
+          return false;
+        }
       }
       plain = 7;
       // Implicit steps with one Jacobian, as long as they pay.
-      const Eigen::MatrixXd J = x_.jacobian(threads_, stop_);
+      const HierarchicalEquations::Jacobian J = x_.jacobian(threads_, stop_);
       s.iterations += x_.levels();
       const auto [unknowns, others] = split();
       for (Index chord = 0; chord < kChord && tau >= kShortest;) {
@@ -208,20 +222,33 @@ class HierarchicalSolver {
     std::vector<Index> unknowns, others;
     for (Index i = 0; i < static_cast<Index>(x_.u.size()); ++i) {
       if (at(x_.u, i) == 0.0) continue;
+      // bury() and the seeds keep bonds beside a liquid layer at zero, so that every unknown is in a solid
+      // block
       (at(x_.u, i) >= kFrozen || at(x_.image, i) >= kFrozen ? others : unknowns).push_back(i);
     }
     return {unknowns, others};
   }
 
-  std::vector<double> implicit_step(const Eigen::MatrixXd& J, const std::vector<Index>& unknowns,
-                                    const std::vector<Index>& others, double tau) const {
+  // Of dT/du, what belongs to the unknowns.
+  Eigen::MatrixXd among(const HierarchicalEquations::Jacobian& J, const std::vector<Index>& unknowns) const {
     const auto n = static_cast<Index>(unknowns.size());
+    const auto place = [&](Index i) { return at(J.place, i / x_.levels()) + i % x_.levels(); };
     Eigen::MatrixXd matrix(n, n);
+    for (Index c = 0; c < n; ++c) {
+      for (Index r = 0; r < n; ++r) matrix(r, c) = J.matrix(place(at(unknowns, r)), place(at(unknowns, c)));
+    }
+    return matrix;
+  }
+
+  std::vector<double> implicit_step(const HierarchicalEquations::Jacobian& J,
+                                    const std::vector<Index>& unknowns, const std::vector<Index>& others,
+                                    double tau) const {
+    const auto n = static_cast<Index>(unknowns.size());
+    Eigen::MatrixXd matrix = -among(J, unknowns);
     Eigen::VectorXd f(n);
     for (Index c = 0; c < n; ++c) {
-      const Index column = at(unknowns, c);
-      f(c) = at(x_.image, column) - at(x_.u, column);
-      for (Index r = 0; r < n; ++r) matrix(r, c) = -J(at(unknowns, r), column);
+      const Index i = at(unknowns, c);
+      f(c) = at(x_.image, i) - at(x_.u, i);
       matrix(c, c) += 1.0 + 1.0 / tau;
     }
     const Eigen::VectorXd step = matrix.partialPivLu().solve(f);
@@ -266,12 +293,8 @@ class HierarchicalSolver {
     const auto n = static_cast<Index>(unknowns_.size());
     s.stability = 0.0;
     if (n == 0) return false;
-    const Eigen::MatrixXd full = x_.jacobian(threads_, stop_);
+    const Eigen::MatrixXd J = among(x_.jacobian(threads_, stop_), unknowns_);
     s.iterations += x_.levels();
-    Eigen::MatrixXd J(n, n);
-    for (Index c = 0; c < n; ++c) {
-      for (Index r = 0; r < n; ++r) J(r, c) = full(at(unknowns_, r), at(unknowns_, c));
-    }
     // Power iteration on 1 + J: modes near -1 (the two-cycle) do not count.
     direction_.resize(n);
     for (Index i = 0; i < n; ++i) direction_(i) = 1.0 + 0.37 * static_cast<double>((i * 7919) % 101) / 101.0;
@@ -316,6 +339,7 @@ class HierarchicalSolver {
     s.min_gap = smallest_gap();
     s.free_entropy = x_.free_entropy(s.breakpoint_slope);
     s.replicon = x_.replicon();
+    s.converged = s.converged && std::isfinite(s.free_entropy) && std::isfinite(s.replicon);
   }
 
   // Between neighbouring levels of a solid layer that are neither 0 nor frozen; NaN where there are none.

@@ -210,20 +210,30 @@ class HierarchicalEquations {
         stop);
   }
 
-  // dT/du by differences of the terms, at the point of the last evaluate(), and everything else exactly.
-  Eigen::MatrixXd jacobian(int threads, const StopToken& stop) {
-    const Index k = levels_ - 1, n = levels_, size = blocks() * n;
-    Eigen::MatrixXd J = Eigen::MatrixXd::Zero(size, size);
+  // dT/du by differences of the terms, at the point of the last evaluate(), and everything else exactly.  Of
+  // solid blocks only, one after the other: row and column of u_[block * levels + i] are place[block] + i.
+  struct Jacobian {
+    Eigen::MatrixXd matrix;
+    std::vector<Index> place;  // (blocks,), -1 for a liquid one
+  };
+  Jacobian jacobian(int threads, const StopToken& stop) {
+    const Index k = levels_ - 1, n = levels_;
+    Jacobian result;
+    Index size = 0;
+    for (Index block = 0; block < blocks(); ++block) {
+      const bool there = block < n_bonds_ ? solid(block) && solid(block + 1) : solid(block - n_bonds_ + 1);
+      result.place.push_back(there ? size : -1);
+      if (there) size += n;
+    }
+    Eigen::MatrixXd& J = result.matrix;
+    J = Eigen::MatrixXd::Zero(size, size);
     std::vector<Eigen::MatrixXd> response(terms_.size());
     parallel_for_uneven(
         blocks(), Team{threads, static_cast<double>(n) * work()},
         [&](Index block) {
           const auto j = static_cast<std::size_t>(block);
-          if (block < n_bonds_) {
-            if (solid(block) && solid(block + 1)) response[j] = wall_response(block);
-          } else if (solid(block - n_bonds_ + 1)) {
-            response[j] = spin_response(block - n_bonds_ + 1);
-          }
+          if (result.place[j] < 0) return;
+          response[j] = block < n_bonds_ ? wall_response(block) : spin_response(block - n_bonds_ + 1);
         },
         stop);
     using Vector = Eigen::VectorXd;
@@ -233,7 +243,9 @@ class HierarchicalEquations {
       return v;
     };
     const auto fill = [&](Index row_block, Index column_block, const Eigen::MatrixXd& value) {
-      J.block(row_block * n, column_block * n, n, n) += value;
+      const Index row = result.place[static_cast<std::size_t>(row_block)];
+      const Index column = result.place[static_cast<std::size_t>(column_block)];
+      if (row >= 0 && column >= 0) J.block(row, column, n, n) += value;
     };
     // dg(b) with respect to u of the left neuron, the bond and the right one; and then dA and deps.
     for (Index b = 0; b < model_.depth; ++b) {
@@ -288,7 +300,7 @@ class HierarchicalEquations {
         }
       }
     }
-    return J;
+    return result;
   }
 
   // The innermost replicon, at the point last evaluated: the map of the last level.
