@@ -188,26 +188,23 @@ def plain(load, k, most=MOST_PLAIN, tolerance=1e-8):
     """Sweeps that plain iteration takes (every 7th with mixing 1/2, layers seeded from the ends), and its end."""
     m, n = np.arange(1, k + 1) / (k + 1), DEPTH // 2
     q, Q = np.zeros((n, k + 1)), np.zeros((n, k + 1))  # u = -ln(1 - overlap)
-    rise, total, residual = np.arange(1, k + 2) / (k + 1), 0, np.inf
-    while True:
+    rise = np.arange(1, k + 2) / (k + 1)
+    for count in range(1, most + 1):
         solid = int((q[:, -1] > 0).sum())
         inner = 1.0 if solid == 0 else -np.expm1(-q[solid - 1, -1])
-        if solid == n or load * (2 / np.pi) ** 2 * inner**2 <= 1 + 1e-6:
-            return total, residual, q, Q
-        q[solid], Q[solid] = 0.01 * rise, 0.01 * inner * rise
-        for step in range(1, most - total + 1):
-            q_all = np.concatenate([np.full((1, k + 1), 0.0), np.exp(-q), np.exp(-q[-2::-1]), np.zeros((1, k + 1))])
-            Q_all = np.exp(-np.concatenate([Q, Q[::-1]]))
-            image = kernel(m, (q_all, Q_all), load, threads=1)["image"]
-            new_Q, new_q = image[:n], image[n:]
-            residual = max(np.abs(np.exp(-new_q) - np.exp(-q)).max(), np.abs(np.expm1(Q - new_Q)).max())
-            total += 1
-            mix = 0.5 if step % 7 == 0 else 1.0
-            q, Q = (np.where(u < 1e-9, 0.0, u) for u in (q + mix * (new_q - q), Q + mix * (new_Q - Q)))
-            if residual < tolerance:
-                break
-        if total >= most:
-            return total, residual, q, Q
+        seed = solid < n and load * (2 / np.pi) ** 2 * inner**2 > 1 + 1e-6
+        if seed:
+            q[solid], Q[solid] = 0.01 * rise, 0.01 * inner * rise
+        q_all = np.concatenate([np.zeros((1, k + 1)), np.exp(-q), np.exp(-q[-2::-1]), np.zeros((1, k + 1))])
+        Q_all = np.exp(-np.concatenate([Q, Q[::-1]]))
+        image = kernel(m, (q_all, Q_all), load, threads=1)["image"]
+        new_Q, new_q = image[:n], image[n:]
+        residual = max(np.abs(np.exp(-new_q) - np.exp(-q)).max(), np.abs(np.expm1(Q - new_Q)).max())
+        if residual < tolerance and not seed:
+            break
+        mix = 0.5 if count % 7 == 0 else 1.0
+        q, Q = (np.where(u < 1e-9, 0.0, u) for u in (q + mix * (new_q - q), Q + mix * (new_Q - Q)))
+    return count, residual, q
 
 
 def solutions():
@@ -220,7 +217,7 @@ def solutions():
         solution = dg.parisi.solve(model, k, threads=1)
         assert bool(solution.converged) and float(solution.residual) <= 1e-8
         ours = alternate({"ours": lambda model=model, k=k: dg.parisi.solve(model, k, threads=1)}, 3)["ours"][0]
-        count, residual, q, _ = plain(load, k)
+        count, residual, q = plain(load, k)
         deficits = solution.neuron_deficit.values, solution.bond_deficit.values
         difference = np.abs(np.exp(-q) - deficits[0][1 : DEPTH // 2 + 1]).max()
         solid = int((deficits[0][1 : DEPTH // 2 + 1, -1] < 1).sum())
