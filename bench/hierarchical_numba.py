@@ -5,10 +5,10 @@ import math
 import numba
 import numpy as np
 
-SCALE, SPACING, TOLERANCE, STENCIL, MARGIN, BEYOND, MOST_NODES, MOST_STEPS = 1.2, 0.07, 19.5, 8, 3, 1.0, 40, 1000
-NODES = np.zeros((MOST_NODES + 1, MOST_NODES))
-WEIGHTS = np.zeros((MOST_NODES + 1, MOST_NODES))
-for _n in range(1, MOST_NODES + 1):
+SCALE, SPACING, TOLERANCE, STENCIL, MARGIN, BEYOND, MOST_NODES, MOST_STEPS = 1.2, 0.07, 19.5, 8, 3, 1.0, 400, 1000
+HERMITE = 40
+NODES, WEIGHTS = np.zeros((2, HERMITE + 1, HERMITE))
+for _n in range(1, HERMITE + 1):
     NODES[_n, :_n], _w = np.polynomial.hermite_e.hermegauss(_n)
     WEIGHTS[_n, :_n] = _w / _w.sum()
 PRODUCTS = np.array([math.prod(a - b for b in range(STENCIL) if b != a) for a in range(STENCIL)], dtype=float)
@@ -58,7 +58,7 @@ def recursion(wall, variance, m, deficit):
     largest = 1.0 if wall else (25 - 0.13 * TOLERANCE) / (0.17 * TOLERANCE**2)
     # Steps from inside, and S and s before and after them.
     level, count = np.zeros(MOST_STEPS, np.int64), np.zeros(MOST_STEPS, np.int64)
-    v, size, s = np.zeros(MOST_STEPS), np.zeros(MOST_STEPS + 1), np.zeros(MOST_STEPS + 1)
+    v, spacing, size, s = np.zeros(MOST_STEPS), np.zeros(MOST_STEPS), np.zeros(MOST_STEPS + 1), np.zeros(MOST_STEPS + 1)
     size[0] = s[0] = deficit if wall else 1.0
     at_level = np.zeros(k + 2, np.int64)
     n = 0
@@ -69,14 +69,21 @@ def recursion(wall, variance, m, deficit):
             if mi > 0:
                 smooth = min(smooth, s[n] / mi if wall else 1 / mi**2)
             step = largest * smooth
-            if rest <= step * (1 + 1e-12):
+            if not wall and rest > step:  # a trapezoidal rule
+                step = min(rest, max(step, 150 / mi**2 if mi > 0 else 400 * smooth))
+                width = math.sqrt(step)
+                spacing[n] = min(math.sqrt(2 / TOLERANCE) * math.pi, math.pi**2 / ((TOLERANCE + 6) * width))
+                count[n] = math.ceil(2 * (reach + mi * width) / spacing[n]) + 1
+            elif rest <= step * (1 + 1e-12):
                 step = rest
             elif rest < 2 * step:
                 step = 0.5 * rest
             rest -= step
             a = step / smooth
             nodes = 1 + TOLERANCE / math.log(1 + 2 / a) if wall else 5 + 0.13 * TOLERANCE + 0.17 * TOLERANCE**2 * a
-            level[n], v[n], count[n] = i, step, min(MOST_NODES, max(3, math.ceil(nodes - 1e-9)))
+            level[n], v[n] = i, step
+            if spacing[n] == 0:
+                count[n] = min(HERMITE, max(3, math.ceil(nodes - 1e-9)))
             size[n + 1], s[n + 1] = size[n] + step, s[n] + (mi * step if wall else 0.0)
             if not wall and mi > 0:
                 size[n + 1] = min(size[n + 1], max(size[n], 1 / mi**2))
@@ -85,7 +92,7 @@ def recursion(wall, variance, m, deficit):
 
     # Grids, from outside.
     rows, first = np.ones(n + 1, np.int64), np.zeros(n + 1)
-    b, closed = SCALE * np.sqrt(size[: n + 1]), np.zeros(n + 1, np.bool_)
+    b, closed = SCALE * np.sqrt((size if wall else s)[: n + 1]), np.zeros(n + 1, np.bool_)
     total = drift = spread = 0.0
     items = 0
     for j in range(n - 1, -1, -1):
@@ -128,20 +135,27 @@ def recursion(wall, variance, m, deficit):
 
     # Outwards.
     weight, place, cell = np.empty(items), np.empty(items), np.empty(items, np.int64)
-    w, phi, at_slope = np.empty(STENCIL), np.empty(MOST_NODES), np.empty(MOST_NODES)
+    w, (phi, at_slope, z, share_of) = np.empty(STENCIL), np.empty((4, MOST_NODES))
     base_item = np.zeros(n + 1, np.int64)
     for j in range(n):
         mj = m[level[j] - 1] if level[j] > 0 else 0.0
         half = 0.5 / s[j] if wall else 0.0
         base_item[j + 1] = base_item[j] + rows[j + 1] * count[j]
         item = base_item[j]
+        for node in range(count[j]):
+            if spacing[j] == 0:
+                z[node], share_of[node] = NODES[count[j], node], WEIGHTS[count[j], node]
+            else:
+                z[node] = (node - 0.5 * (count[j] - 1)) * spacing[j]
+                share_of[node] = math.exp(-0.5 * z[node] ** 2)
+        share_of[: count[j]] /= share_of[: count[j]].sum()
         for r in range(rows[j + 1]):
             row = x[offset[j + 1] + r]
             left = wall and row < 0 and mj > 0
             c = s[j] / s[j + 1] if left else 1.0
             deviation = math.sqrt(c * v[j])
             for node in range(count[j]):
-                y = c * row + deviation * NODES[count[j], node]
+                y = c * row + deviation * z[node]
                 if closed[j]:
                     y = min(y, x[offset[j] + rows[j] - 1])
                 tau = math.asinh((y if wall else abs(y)) / b[j]) / SPACING - first[j]
@@ -168,7 +182,7 @@ def recursion(wall, variance, m, deficit):
                 place[item + node], cell[item + node] = tau - where, where
             middle, norm, mean, tilted = phi[count[j] // 2], 0.0, 0.0, 0.0
             for node in range(count[j]):
-                e = WEIGHTS[count[j], node] * math.exp(mj * (phi[node] - middle))
+                e = share_of[node] * math.exp(mj * (phi[node] - middle))
                 weight[item + node] = e
                 norm += e
                 mean += e * at_slope[node]
