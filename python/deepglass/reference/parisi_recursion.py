@@ -58,7 +58,7 @@ def hermite(n: int) -> tuple[Array, Array]:
 def trapezoid(m: float, variance: float, tolerance: float) -> tuple[Array, Array]:
     """The same for a wide step of a spin, whose f has its poles at +-i pi/2."""
     width = np.sqrt(variance)
-    spacing = min(np.sqrt(2 * np.pi**2 / tolerance), np.pi**2 / ((tolerance + 6) * width))
+    spacing = min(np.sqrt(2 * np.pi**2 / (tolerance + 6)), np.pi**2 / ((tolerance + 6) * width))
     n = int(np.ceil(2 * (np.sqrt(2 * tolerance) + m * width) / spacing)) + 1
     z = (np.arange(n) - (n - 1) / 2) * spacing
     w = np.exp(-(z**2) / 2)
@@ -114,14 +114,15 @@ def recursion(
         while rest > 0:
             smooth = size[-1] if m[i] == 0 else min(size[-1], s[-1] / m[i] if wall else 1 / m[i] ** 2)
             v = largest * smooth
-            if not wall and rest > v:
-                v = min(rest, max(v, 150 / m[i] ** 2 if m[i] > 0 else 400 * smooth))
-                rule = trapezoid(m[i], v, tolerance)
-            else:
-                v = rest if rest <= v * (1 + 1e-12) else rest / 2 if rest < 2 * v else v
-                a = v / smooth
-                n = 1 + tolerance / np.log(1 + 2 / a) if wall else 5 + 0.13 * tolerance + 0.17 * tolerance**2 * a
-                rule = hermite(int(min(MOST_NODES, max(3, np.ceil(n - 1e-9)))))
+            v = rest if rest <= v * (1 + 1e-12) else rest / 2 if rest < 2 * v else v
+            a = v / smooth
+            n = 1 + tolerance / np.log(1 + 2 / a) if wall else 5 + 0.13 * tolerance + 0.17 * tolerance**2 * a
+            rule = hermite(int(min(MOST_NODES, max(3, np.ceil(n - 1e-9)))))
+            if not wall:  # whichever costs less for its variance
+                widest = min(rest, 64.0) if m[i] > 0 else rest
+                wide = trapezoid(m[i], widest, tolerance)
+                if len(wide[0]) * v < len(rule[0]) * widest:
+                    rule, v = wide, widest
             rest -= v
             steps.append((i, m[i], v, rule))
             capped = size[-1] + v if wall or m[i] == 0 else min(size[-1] + v, max(size[-1], 1 / m[i] ** 2))

@@ -52,11 +52,19 @@ class HierarchicalSolver {
     HierarchicalSolution s;
     if (start.q_complement.size() > 0) set(start);
     seed_unstable_layers();
-    for (int attempt = 0;; ++attempt) {
-      s.converged = relax(s);
-      while (s.converged && seed_unstable_layers()) s.converged = relax(s);
-      if (!s.converged || !unstable(s) || attempt == kAttempts) break;
-      leave();
+    try {
+      for (int attempt = 0;; ++attempt) {
+        s.converged = relax(s);
+        while (s.converged && seed_unstable_layers()) s.converged = relax(s);
+        if (!s.converged || !unstable(s) || attempt == kAttempts) break;
+        leave();
+      }
+    } catch (const NumericalError&) {
+      // Deficits below, or fields above what the recursion can do: at a hard wall this is jamming.
+      if (x_.model().wall_width > 0.0 || s.history.empty()) throw;
+      s.converged = false;
+      s.jammed = true;
+      x_.u = last_;
     }
     finish(s);
     return s;
@@ -85,16 +93,22 @@ class HierarchicalSolver {
     bury();
   }
 
-  // Next to the smallest deficit that the recursion can do.
+  // Bonds next to the smallest deficit that the recursion can do; or all solutions in one and the same point.
   bool runaway() const {
-    constexpr double kRunaway = 27.6;  // -ln(1e-12)
-    const Index bonds = (x_.blocks() - x_.n_neurons()) * x_.levels();
-    return x_.model().wall_width == 0.0 && *std::max_element(x_.u.begin(), x_.u.begin() + bonds) > kRunaway;
+    constexpr double kInnermost = 27.6, kOutermost = 18.0;  // -ln(1e-12), -ln(1.5e-8)
+    if (x_.model().wall_width > 0.0) return false;
+    for (Index b = 0; 2 * b < x_.model().depth; ++b) {
+      if (at(x_.u, x_.bond_at(b, x_.levels() - 1)) > kInnermost || at(x_.u, x_.bond_at(b, 0)) > kOutermost) {
+        return true;
+      }
+    }
+    return false;
   }
 
   void evaluate(HierarchicalSolution& s) {
     TimedStop(stop_).check();
     x_.evaluate(threads_, stop_);
+    last_ = x_.u;
     ++s.iterations;
     s.residual = residual();
     s.history.push_back(s.residual);
@@ -354,6 +368,7 @@ class HierarchicalSolver {
   }
 
   HierarchicalEquations x_;
+  std::vector<double> last_;     // the last point evaluated
   std::vector<Index> unknowns_;  // of the last stability test,
   Eigen::VectorXd direction_;    // and its eigenvector
   SolverOptions options_;

@@ -16,8 +16,8 @@
 //   the square of the length on which f_i varies near the wall; away from the wall that length is the
 //   distance.  So about 60 points serve every deficit.  A spin has S = 1 and, f being even, half a grid.
 //
-// * A step is a Gauss-Hermite rule, or a trapezoidal one where a spin's variance is large.  Values between
-// the points are 8-point Lagrange interpolations in t; P is
+// * A step is a Gauss-Hermite rule, or, of a spin, a trapezoidal one where that has fewer nodes.  Values
+// between the points are 8-point Lagrange interpolations in t; P is
 //   moved by the transposed weights, so that its mass stays 1 to rounding.  A variance larger than S is cut
 //   (with the same m: exact); the number of nodes follows from variance/S.
 //
@@ -227,24 +227,25 @@ struct Numbers {
     return std::min(kMostNodes, std::max(3, static_cast<int>(std::ceil(n - 1e-9))));
   }
   // A spin's wide step, x -> x + sqrt(v) z: the poles of f at +-i pi/2 (steps before move them little) and
-  // the Gaussian allow a spacing; exp(m f) moves the largest term to z = +-m sqrt(v).
-  void trapezoid(double m, double v, Step& step) const {
-    constexpr double kDoublePole = 6.0;  // the sums of f'^2 are worse by (4 pi/spacing)^2
-    const double width = std::sqrt(v), pi = 3.14159265358979323846;
-    const double spacing =
-        std::min(std::sqrt(2.0 * pi * pi / log_tolerance), pi * pi / ((log_tolerance + kDoublePole) * width));
-    step.nodes = static_cast<int>(std::ceil(2.0 * (range + m * width) / spacing)) + 1;
-    step.spacing = spacing;
+  // the Gaussian allow a spacing; exp(m f) moves the largest term to z = +-m sqrt(v).  With m = 0 it starts
+  // from one point, and has no limit.
+  Step wide_step(double m, double rest) const {
+    constexpr double kWidest = 64.0;
+    constexpr double kMore = 6.0;  // sums of f'^2 are worse by (4 pi/spacing)^2, and steps are many
+    Step step;
+    step.variance = m > 0.0 ? std::min(rest, kWidest) : rest;
+    const double width = std::sqrt(step.variance), pi = 3.14159265358979323846, l = log_tolerance + kMore;
+    step.spacing = std::min(std::sqrt(2.0 * pi * pi / l), pi * pi / (l * width));
+    const double count = std::ceil(2.0 * (range + m * width) / step.spacing) + 1.0;
+    if (!(count < 1e7)) throw NumericalError("the variances of a spin are too large");
+    step.nodes = static_cast<int>(count);
     double sum = 0.0;
     for (int n = 0; n < step.nodes; ++n) {
-      const double z = (n - 0.5 * (step.nodes - 1)) * spacing;
+      const double z = (n - 0.5 * (step.nodes - 1)) * step.spacing;
       sum += std::exp(-0.5 * z * z);
     }
     step.density = 1.0 / sum;
-  }
-  double longest_step(double m, double smooth) const {
-    constexpr double kMostExponent = 150.0;  // of exp(m^2 v)
-    return std::max(largest_step * smooth, m > 0.0 ? kMostExponent / (m * m) : 400.0 * smooth);
+    return step;
   }
 };
 
@@ -279,16 +280,19 @@ void plan(const HardWall& wall, const Levels& levels, const Numbers<kWall>& numb
       if (m > 0.0) smooth = std::min(smooth, kWall ? s / m : 1.0 / (m * m));
       Step step;
       double v = numbers.largest_step * smooth;
-      if (!kWall && rest > v) {
-        v = std::min(rest, numbers.longest_step(m, smooth));
-        numbers.trapezoid(m, v, step);
-      } else {
-        if (rest <= v * (1.0 + 1e-12)) {
-          v = rest;
-        } else if (rest < 2.0 * v) {
-          v = 0.5 * rest;
+      if (rest <= v * (1.0 + 1e-12)) {
+        v = rest;
+      } else if (rest < 2.0 * v) {
+        v = 0.5 * rest;
+      }
+      step.nodes = numbers.nodes(v / smooth);
+      if (!kWall) {
+        const Step wide = numbers.wide_step(m, rest);
+        // Whichever costs less for its variance.
+        if (wide.nodes * v < step.nodes * wide.variance) {
+          step = wide;
+          v = wide.variance;
         }
-        step.nodes = numbers.nodes(v / smooth);
       }
       rest -= v;
       step.m = m;
