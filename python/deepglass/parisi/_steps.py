@@ -21,7 +21,8 @@ Array = npt.NDArray[np.float64]
 FROZEN_DEFICIT = 1e-2
 # The bonds behind frozen neurons start here; plain iteration takes their square root every time.
 _FROZEN_BOND_DEFICIT = 1e-5
-# Up to this depth all layers may freeze at once (below 8 they do so before the first one does).
+# Up to this depth the state with all layers frozen jams before that with the first one frozen; up to depth 7 it
+# also condenses before.
 _SHALLOW = 12
 # Slopes ds/dm at which breakpoints count as stationary; the kernel's own error is some 1e-6.
 STATIONARY = 1e-4
@@ -166,12 +167,9 @@ def freeze(state: State, step: int, layers: int, options: Options) -> State | No
     return frozen if there else None
 
 
-def freezings(state: State, step: int, options: Options) -> Iterator[State]:
-    """Frozen solutions beside a continuous one: the first layer, and, where the net is shallow, all of them."""
-    for layers in sorted({1, state.model.depth // 2} if state.model.depth <= _SHALLOW else {1}):
-        frozen = freeze(state, step, layers, options)
-        if frozen is not None:
-            yield frozen
+def freezing_layers(depth: int) -> list[int]:
+    """Numbers of layers from each end that may freeze together: the first, and, where the net is shallow, all."""
+    return sorted({1, depth // 2} if depth <= _SHALLOW else {1})
 
 
 def frozen_branch(model: DeepPerceptron, breakpoints: Array, step: int, options: Options) -> State:
@@ -188,15 +186,16 @@ def frozen_branch(model: DeepPerceptron, breakpoints: Array, step: int, options:
 def optimise(model: DeepPerceptron, steps: int, options: Options) -> State:
     """The solution of lowest free entropy at which all breakpoints are stationary."""
     found = []
-    for frozen in freezings(solve(model, around(1.0, steps, 0), options), steps, options):
-        if frozen.complexity > 0.0:
+    continuous = solve(model, around(1.0, steps, 0), options)
+    for layers in freezing_layers(model.depth):
+        frozen = freeze(continuous, steps, layers, options)
+        if frozen is None or frozen.complexity > 0.0:
             continue
         root = _frozen_root(frozen, options)
         if root.replicon > 1.0 + STATIONARY and steps > 1:
             # The deeper layers break their symmetry inside the clusters of the first: half of the steps for them.
             below = (steps + 1) // 2
             m = around(float(root.breakpoints[-1]), below, steps - below)
-            layers = int(root.frozen[1 : model.depth // 2 + 1, -1].sum())
             root = freeze(solve(model, m, options), below, layers, options) or root
         found.append(stationary(root, options))
     if not found:

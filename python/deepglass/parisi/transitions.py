@@ -355,9 +355,10 @@ def critical_loads(depth: int = 20, steps: int = 12, *, threads: int = 0, progre
 
     Notes
     -----
-    Below depth 12 the solution in which all layers are frozen is looked for too, and the one of lower complexity
-    taken.  Deeper layers that break their symmetry inside the clusters of the first do not move alpha_J (at depth 20
-    by less than 0.01).
+    Up to depth 12 the state in which all layers are frozen is looked for too, and each load is the smaller one:
+    that state jams before the other (at depth 12 by 3), and condenses before it up to depth 7.  Its alpha_d is where
+    the crystal of a teacher begins.  Deeper layers that break their symmetry inside the clusters of the first do not
+    move alpha_J (at depth 20 by less than 0.01).
 
     Examples
     --------
@@ -371,15 +372,20 @@ def critical_loads(depth: int = 20, steps: int = 12, *, threads: int = 0, progre
     model = DeepPerceptron(depth=depth)
     many = integer("steps", steps, 3, _MOST_STEPS)
     options = _steps.Options(threads=integer("threads", threads, 0, _MOST_THREADS))
-    found = []
+    layouts = _steps.freezing_layers(model.depth)
+    found, reasons = [], []
     with reporting(progress, "critical loads") as report:
-        for n, k in enumerate((2 * many // 3, many)):
-            clustering, error_d, state = _clustering_load(model, k, options)
-            condensation, error_k, state = _condensation_load(state, options)
-            jamming, error_j = _jamming_load(state, options)
-            found.append(np.array([[clustering, condensation, jamming], [error_d, error_k, error_j]]))
-            report(n + 1, 2)
-    loads, errors = found[1][0], np.abs(found[1][0] - found[0][0]) + found[1][1]
+        for n, layers in enumerate(layouts):
+            try:
+                fewer, best = (_critical_loads(model, layers, k, options) for k in (2 * many // 3, many))
+                found.append(np.array([best[0], best[1] + np.abs(best[0] - fewer[0])]))
+            except NumericalError as error:
+                reasons.append(error)
+            report(n + 1, len(layouts))
+    if not found:
+        raise reasons[0]
+    first = np.argmin([pair[0] for pair in found], axis=0)
+    loads, errors = np.array([found[layout][:, n] for n, layout in enumerate(first)]).T
     dataset = xr.Dataset(
         {"load": ("transition", loads), "load_error": ("transition", errors)},
         coords={"transition": ["alpha_d", "alpha_K", "alpha_J"]},
@@ -403,16 +409,23 @@ def _followed(
     return new
 
 
-def _frozen_at(model: DeepPerceptron, load: float, steps: int, options: _steps.Options) -> _steps.State | None:
-    """The frozen solution at m = 1 of lowest complexity, or None."""
-    continuous = _steps.solve(_at(model, load), _steps.around(1.0, steps, 0), options)
-    return min(_steps.freezings(continuous, steps, options), key=lambda state: state.complexity, default=None)
+def _critical_loads(
+    model: DeepPerceptron, layers: int, steps: int, options: _steps.Options
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """alpha_d, alpha_K and alpha_J of the state with so many layers frozen at each end, and their errors."""
+    clustering, error_d, state = _clustering_load(model, layers, steps, options)
+    condensation, error_k, state = _condensation_load(state, options)
+    jamming, error_j = _jamming_load(state, options)
+    return np.array([clustering, condensation, jamming]), np.array([error_d, error_k, error_j])
 
 
-def _clustering_load(model: DeepPerceptron, steps: int, options: _steps.Options) -> tuple[float, float, _steps.State]:
+def _clustering_load(
+    model: DeepPerceptron, layers: int, steps: int, options: _steps.Options
+) -> tuple[float, float, _steps.State]:
     """alpha_d, its error, and the solution next to it."""
     load = 4.0
-    while (above := _frozen_at(model, load, steps, options)) is None:
+    m = _steps.around(1.0, steps, 0)
+    while (above := _steps.freeze(_steps.solve(_at(model, load), m, options), steps, layers, options)) is None:
         load *= 1.3
         if load > 1000.0:
             raise NumericalError(f"no frozen solution up to load 1000 at depth {model.depth}")
@@ -421,7 +434,7 @@ def _clustering_load(model: DeepPerceptron, steps: int, options: _steps.Options)
         # Downwards in small steps first: below its end the solution falls on the continuous branch.
         middle = max(0.97 * high, 0.5 * (low + high))
         state = _steps.moved(above, _at(model, middle), above.breakpoints, options)
-        if state.converged and state.frozen_step is not None and state.complexity > -np.inf:
+        if state.converged and state.frozen_step is not None:
             high, above = middle, state
         else:
             low = middle

@@ -310,7 +310,7 @@ def rows(data: dict[str, xr.Dataset]) -> list[tuple[str, str, str, str, str]]:
         (
             "random data can be memorised at any load if the net is deep", "yes",
             f"none above {_critical(data, 'alpha_J'):.1f}", "not the network",
-            "hard wall, stationary breakpoints; depth does not matter; by counting alone none above "
+            "hard wall, stationary breakpoints, the same for all depths from 13 on; by counting alone none above "
             f"{parisi.satisfiable_load_bound(_DEPTH):.1f}",
         ),
         (
