@@ -439,6 +439,14 @@ def test_optimised_breakpoints():
     assert float(again.x_left[-1]) < float(frozen.x_left[-1]) and again.branch.item() == "frozen"
 
 
+def test_second_layer_freezes_inside_the_clusters_of_the_first():
+    solution = dg.parisi.solve(network(70.0), 6, breakpoints="optimised")
+    frozen = solution.frozen.values
+    assert solution.converged and frozen[1].sum() > frozen[2].sum() > 0 and not frozen[3].any()
+    assert np.abs(solution.free_entropy_slope[1:]).max() < 1e-5
+    assert float(solution.free_entropy) < -0.93688 - 0.01  # of the first layer alone, uniform steps
+
+
 @pytest.mark.parametrize("load", [81.0, 200.0])
 def test_unsatisfiable(load):
     with pytest.raises(dg.NumericalError, match=r"beyond alpha_J.*unsatisfiable"):

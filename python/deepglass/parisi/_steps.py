@@ -197,10 +197,26 @@ def optimise(model: DeepPerceptron, steps: int, options: Options) -> State:
             below = (steps + 1) // 2
             m = around(float(root.breakpoints[-1]), below, steps - below)
             root = freeze(solve(model, m, options), below, layers, options) or root
-        found.append(stationary(root, options))
+        found.append(_with_deeper_layers(stationary(root, options), layers, options))
     if not found:
         return stationary(solve(model, uniform(steps), options), options)
     return min(found, key=lambda state: state.free_entropy if state.converged else np.inf)
+
+
+def _with_deeper_layers(state: State, layers: int, options: Options) -> State:
+    """The same with the next layers frozen inside the clusters of the first, as far as that lowers the entropy."""
+    for more in range(layers + 1, state.model.depth // 2 + 1):
+        outermost = (state.frozen_step or 0) + 1
+        inside = (freeze(state, step, more, options) for step in range(state.breakpoints.size, outermost - 1, -1))
+        frozen = next((found for found in inside if found is not None), None)
+        if frozen is None:
+            break
+        deeper = stationary(frozen, options)
+        good = deeper.converged and np.abs(deeper.slopes).max() <= STATIONARY
+        if not good or deeper.free_entropy >= state.free_entropy:
+            break
+        state = deeper
+    return state
 
 
 def _frozen_root(state: State, options: Options) -> State:

@@ -131,7 +131,7 @@ def _figure_5_frozen(data: dict[str, xr.Dataset]) -> Figure:
     return _terraces(
         solution,
         rf"Random data, $L={_DEPTH}$, $\alpha=70$: hard wall, {solution.sizes['step'] - 1} optimised breakpoints"
-        " (the first layer is frozen)",
+        " (the first two layers are frozen)",
     )
 
 
@@ -316,12 +316,12 @@ def rows(data: dict[str, xr.Dataset]) -> list[tuple[str, str, str, str, str]]:
         (
             "free entropy at load 70: frozen against continuous branch", "-",
             f"{float(frozen.free_entropy.sel(load=70.0)):.4f}", "-",
-            f"m* = {_frozen_breakpoint(frozen.sel(load=70.0)):.4f}, q_EA(2) = "
-            f"{float(frozen.neuron_overlap.sel(load=70.0)[2, -1]):.3f}",
+            f"layer 1 frozen from m = {_frozen_breakpoint(frozen.sel(load=70.0), 1):.4f} on, layer 2 from "
+            f"{_frozen_breakpoint(frozen.sel(load=70.0), 2):.4f} on",
         ),
     ]  # fmt: skip
     return lines
 
 
-def _frozen_breakpoint(solution: xr.Dataset) -> float:
-    return float(solution.breakpoint.values[int(np.argmax(solution.frozen.values[1]))])
+def _frozen_breakpoint(solution: xr.Dataset, layer: int) -> float:
+    return float(solution.breakpoint.values[int(np.argmax(solution.frozen.values[layer]))])
