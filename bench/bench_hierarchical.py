@@ -81,6 +81,19 @@ def profile(k):
     return m, 1 - q, 1 - Q
 
 
+def solved(k):
+    """The same of a solution: load 4000, wall width 0.2, where all layers are solid (9 steps, interpolated to k)."""
+    model = dg.parisi.DeepPerceptron(DEPTH, 1.0, wall_width=0.2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        solution = dg.parisi.scan(model, [50.0, 4000.0], 9, load_ratio=1.3).isel(load=-1)
+    assert solution.converged and (solution.neuron_overlap[:, -1] > 0).all()
+    m, x = np.arange(1, k + 1) / (k + 1), np.arange(0.5, k + 1) / (k + 1)
+    middle = (solution.x_left + solution.x_right).values / 2
+    fields = (solution.neuron_deficit.values, solution.bond_deficit.values)
+    return m, *(np.array([np.interp(x, middle, row) for row in field]) for field in fields)
+
+
 def half(q_deficit, Q_deficit, n=DEPTH // 2):
     """Those of n layers of one side, as NumPy and Numba want them."""
     return q_deficit[: n + 1], Q_deficit[:n]
@@ -104,14 +117,14 @@ def kernel(m, deficits, load=LOAD, **options):
     return _core.deep_perceptron_sweep(DEPTH, load, m, 0.0, 0.0, *deficits, **options)
 
 
-def sweeps():
+def sweeps(overlaps, title):
     """One sweep, all layers solid."""
-    print(f"One sweep, depth {DEPTH}, all layers solid, 1 - q_EA = 0.005 .. 0.3; ms on one thread")
+    print(f"One sweep, depth {DEPTH}, all layers solid, {title}; ms on one thread")
     names = ("ours", "NumPy", "ratio", "Numba", "ratio", "error", "error", "2 threads", "gain", "cores")
     print(f"{'k':>3}", *(f"{name:>9}" for name in names))
     details = []
     for k in (19, 50):
-        m, *deficits = profile(k)
+        m, *deficits = overlaps(k)
         image = kernel(m, deficits, threads=1)["image"]
         assert (kernel(m, deficits, threads=2)["image"] == image).all()
         compiled = {"wall_terms": hierarchical_numba.wall_terms, "spin_terms": hierarchical_numba.spin_terms}
@@ -265,7 +278,9 @@ def continuation():
 def main():
     warnings.simplefilter("ignore")
     print(f"deepglass {dg.__version__}, level {_core.isa}, {_core.thread_count(0)} threads on {os.cpu_count()} cores\n")
-    sweeps()
+    sweeps(solved, "overlaps of the solution at load 4000, wall width 0.2")
+    print()
+    sweeps(profile, "steep: 1 - q_EA = 0.005 .. 0.3")
     solutions()
     continuation()
 

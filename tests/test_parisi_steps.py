@@ -185,6 +185,7 @@ SMEARED = [
 
 
 @pytest.mark.parametrize("width", [0.0, 0.05, 0.1, 0.2])
+@pytest.mark.no_sanitizer
 def test_fixed_breakpoints_at_large_load(width):
     rows = [row for row in SMEARED if row[0] == width]
     curve = dg.parisi.scan(network(1.0, wall_width=width), [50.0, *(row[1] for row in rows)], 9)
@@ -215,6 +216,7 @@ def test_fixed_breakpoints_far_up(width, loads, q):
         assert float(curve.complexity) < -0.1
 
 
+@pytest.mark.no_sanitizer
 def test_small_wall_widths_tend_to_the_hard_wall():
     def deeper_layers(width):
         # one frozen step at all these widths
@@ -238,6 +240,7 @@ FROZEN = [
 
 
 @pytest.mark.parametrize(("load", "below", "above", "m", "entropy", "q", "q_below"), FROZEN)
+@pytest.mark.no_sanitizer
 def test_frozen_table(load, below, above, m, entropy, q, q_below):
     start = dg.parisi.solve(
         network(load), below + above, "frozen", breakpoints=around(m, below, above), frozen_step=below
@@ -255,6 +258,7 @@ def test_frozen_table(load, below, above, m, entropy, q, q_below):
     assert float(solution.neuron_overlap[2, below - 1]) == pytest.approx(q_below, abs=2e-3)
 
 
+@pytest.mark.no_sanitizer
 def test_complexity_at_the_condensation():
     # 8 uniform levels below m = 1
     m = around(1.0, 8)
@@ -293,6 +297,7 @@ TRANSITIONS = [
 
 
 @pytest.mark.parametrize(("steps", "layer", "low", "high"), TRANSITIONS)
+@pytest.mark.no_sanitizer
 def test_transition_loads(steps, layer, low, high):
     found = dg.parisi.transition_loads(20, steps=steps, n_layers=layer)
     assert float(found["load"][0]) == pytest.approx(math.pi**2 / 4, rel=1e-5)
@@ -315,6 +320,7 @@ def test_a_wall_far_out_orders_nothing(steps):
 
 
 @pytest.mark.parametrize(("load", "steps", "width"), [(20.0, 4, 0.0), (50.0, 9, 0.0), (200.0, 4, 0.2)])
+@pytest.mark.no_sanitizer
 def test_slopes_in_the_breakpoints(load, steps, width):
     model = network(load, wall_width=width)
     solution = dg.parisi.solve(model, steps, atol=1e-9)
@@ -395,6 +401,7 @@ def test_frozen_spin_is_the_limit_of_the_recursion(m):
 # ---- limits, convergence, branches
 
 
+@pytest.mark.no_sanitizer
 def test_more_steps_converge():
     entropies = [float(dg.parisi.solve(network(20.0), steps).free_entropy) for steps in (4, 9, 19, 39)]
     gaps = -np.diff(entropies)
@@ -421,6 +428,7 @@ def test_scan_is_a_continuation():
     xr.testing.assert_identical(curve.drop_attrs(), other.drop_attrs())
 
 
+@pytest.mark.no_sanitizer
 def test_optimised_breakpoints():
     uniform = dg.parisi.solve(network(30.0), 4)
     optimised = dg.parisi.solve(network(30.0), 4, breakpoints="optimised")
@@ -439,6 +447,7 @@ def test_optimised_breakpoints():
     assert float(again.x_left[-1]) < float(frozen.x_left[-1]) and again.branch.item() == "frozen"
 
 
+@pytest.mark.no_sanitizer
 def test_second_layer_freezes_inside_the_clusters_of_the_first():
     solution = dg.parisi.solve(network(70.0), 6, breakpoints="optimised")
     frozen = solution.frozen.values
@@ -448,6 +457,7 @@ def test_second_layer_freezes_inside_the_clusters_of_the_first():
 
 
 @pytest.mark.parametrize("load", [81.0, 200.0])
+@pytest.mark.no_sanitizer
 def test_unsatisfiable(load):
     with pytest.raises(dg.NumericalError, match=r"beyond alpha_J.*unsatisfiable"):
         dg.parisi.solve(network(load), 6, breakpoints="optimised")
@@ -461,6 +471,7 @@ def test_frozen_branch_begins_at_the_clustering_load():
 
 
 @pytest.mark.filterwarnings("default::deepglass.UnphysicalWarning")
+@pytest.mark.no_sanitizer
 def test_negative_complexity_says_so_once():
     with pytest.warns(dg.UnphysicalWarning, match="complexity of a frozen step is negative") as record:
         solution = dg.parisi.scan(network(1.0), [60.0, 100.0], 9).isel(load=-1)
@@ -471,6 +482,7 @@ def test_negative_complexity_says_so_once():
 # ---- shallow networks, jamming
 
 
+@pytest.mark.no_sanitizer
 def test_all_layers_of_a_shallow_network_freeze_at_once():
     # the state with all layers frozen has fewer clusters at m = 1 than the one with the first layer frozen
     solution = dg.parisi.solve(network(24.0, depth=5), 3, breakpoints="optimised")
