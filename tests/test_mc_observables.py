@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deepglass import mc
@@ -138,6 +138,7 @@ def moved(bonds: tuple[npt.NDArray[Any], ...], gauge: list[tuple[Any, Any]]) -> 
     return tuple(changed)
 
 
+@settings(deadline=None)  # the first call imports SciPy
 @given(st.integers(2, 4), st.integers(2, 8), SEEDS)
 def test_gauge(depth: int, n: int, seed: int) -> None:
     """Signed permutations change no answer and no gauge-free overlap, and `align` undoes them exactly."""
@@ -172,6 +173,7 @@ def test_gauge(depth: int, n: int, seed: int) -> None:
     np.testing.assert_allclose(done.aligned_bond_overlap, 1.0, rtol=1e-12)
 
 
+@settings(deadline=None)  # the first call imports SciPy
 @given(st.integers(1, 4), st.integers(1, 7), SEEDS, st.booleans())
 def test_alignment_changes_no_answer(depth: int, n: int, seed: int, permute: bool) -> None:
     net = PerceptronNetwork(n, depth)
