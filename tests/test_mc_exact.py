@@ -33,7 +33,8 @@ def potential_energy(r: float, potential: str) -> float:
     return (r * r if potential == "soft" else 1.0) if r < 0 else 0.0
 
 
-# ---- Numbers made elsewhere, by programs of their own, confirmed there by simulation
+# ---- Numbers made elsewhere, by programs of their own, confirmed there by simulation; in case B the first
+# and last energies differ by 1e-7 from what was handed down, as brute_force below finds too
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def potential_energy(r: float, potential: str) -> float:
             [[1, -1], [-1, -1]],
             [[1, 1], [-1, -1]],
             1.4127947511526,
-            [0.7609330522, 0.6518616990],
+            [0.7609330521919, 0.6518616989607],
             [0.5160328762513],
             1.5889747897784,
         ),
@@ -98,7 +99,7 @@ def test_tiny_networks(
     variance: float | None,
 ) -> None:
     network = enumerate_network(widths, inputs, outputs, beta, potential)
-    exactly: dict[str, Any] = {"rtol": 0, "atol": 1e-10}
+    exactly: dict[str, Any] = {"rtol": 0, "atol": 1e-12}
     np.testing.assert_allclose(network.energy, energy, **exactly)
     np.testing.assert_allclose(network.energy_layer, energy_layer, **exactly)
     if q2 is not None:
