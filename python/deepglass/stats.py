@@ -48,6 +48,7 @@ Array: TypeAlias = NDArray[np.float64]
 Series: TypeAlias = ArrayLike | Sequence[ArrayLike]
 
 _MIN_DRAWS = 4  # a window of one lag needs Gamma(0), Gamma(1), and Gamma is known up to half of a chain
+_MIN_EFFECTIVE = 10.0  # a rho that does not decay at all comes out as 6 of them (s = 2): the window ends at 0.09 N
 _CHUNK = 2**21  # numbers of a data set that are transformed at a time
 _DECIMAL = decimal.Context(prec=800)  # more than the digits between the largest and the smallest float
 
@@ -77,7 +78,7 @@ class Estimate:
     window : int
         Lag at which the sum over rho(t) was ended.
     converged : bool
-        False where the series did not allow to measure `tau_int`; the error is then a guess.
+        False where the series does not allow to measure `tau_int`; the error is then a guess.
 
     Examples
     --------
@@ -148,9 +149,9 @@ def gamma_method(series: Series, *, s: float = 2.0) -> Estimate:
     Returns
     -------
     Estimate
-        A constant series has error 0 and tau_int 1/2.  Where the window comes out at half of the longest
-        chain, or anticorrelations leave no positive error (it is then the one of independent draws),
-        ``converged`` is False and a ConvergenceWarning is issued.
+        A constant series has error 0 and tau_int 1/2.  Where there are fewer than 10 effective draws, or the
+        window reaches half of the longest chain, or anticorrelations leave no positive error (it is then the
+        one of independent draws), ``converged`` is False and a ConvergenceWarning is issued.
 
     Notes
     -----
@@ -719,13 +720,14 @@ def _analyse(chains: list[Array], s: float) -> _Analysis:
     constant = unit == 0
     window = np.where(hopeless | constant, 0, window)
     chosen = np.where(hopeless | constant, 0.5, chosen)
-    converged = (converged & ~hopeless) | constant
     # Wolff's eq. (49): each Gamma(t) is too small by 2 chosen variance / n, as the mean is taken from the draws.
     raised = 1 + (2 * window + 1) / n
     error = unit * np.sqrt(2 * chosen * variance * raised / n)
     tau_int = np.where(constant, 0.5, chosen * raised / (1 + 2 * chosen / n))
     tau_int_error = np.where(constant, 0.0, _tau_error(tau_int, window, n))
-    return _Analysis(mean, error, tau_int, n / (2 * tau_int), tau_int_error, window.astype(np.int64), converged)
+    n_effective = n / (2 * tau_int)
+    converged = (converged & ~hopeless & (n_effective >= _MIN_EFFECTIVE)) | constant
+    return _Analysis(mean, error, tau_int, n_effective, tau_int_error, window.astype(np.int64), converged)
 
 
 def _analyse_array(name: str, array: NDArray[Any], s: float) -> _Analysis:
@@ -754,7 +756,7 @@ def _warn_failed(failed: int, name: str, stacklevel: int = 3) -> None:
     if failed:
         message = (
             f"{name}: the autocorrelation time could not be measured in {failed} case(s), with converged = False:"
-            " chains are too short, or not in equilibrium, or their anticorrelation is too strong"
+            " chains are too short, not in equilibrium, or too strongly anticorrelated"
         )
         warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel)
 

@@ -36,7 +36,9 @@ def autocovariance(chains: Sequence[ArrayLike], lag: int) -> float:
 
 
 def gamma_method(chains: Sequence[ArrayLike], s: float) -> tuple[float, float, float, float, int]:
-    """Mean, error, tau_int, its error, and window, for draws that are not anticorrelated.
+    """Mean, error, tau_int, its error, and window; section 3.3 of Wolff's paper.
+
+    Anticorrelated draws are treated as `deepglass.stats.gamma_method` says.
 
     Parameters
     ----------
@@ -55,11 +57,15 @@ def gamma_method(chains: Sequence[ArrayLike], s: float) -> tuple[float, float, f
     window = n_lags - 1
     for candidate in range(1, n_lags):
         tau_int = 0.5 + sum(gamma[1 : candidate + 1]) / gamma[0]
-        tau = s / math.log((2 * tau_int + 1) / (2 * tau_int - 1)) if tau_int > 0.5 else 1e-300
+        if tau_int <= 0.5:
+            tau_int = 0.5 + sum(map(abs, gamma[1 : candidate + 1])) / gamma[0]
+        tau = s / math.log((2 * tau_int + 1) / (2 * tau_int - 1))
         if math.exp(-candidate / tau) - tau / math.sqrt(candidate * n) < 0:
             window = candidate
             break
     sum_of_gamma = gamma[0] + 2 * sum(gamma[1 : window + 1])
+    if sum_of_gamma <= 0:
+        window, sum_of_gamma = 0, gamma[0]
     gamma = [value + sum_of_gamma / n for value in gamma]  # the bias of eq. (49), lag by lag
     sum_of_gamma = gamma[0] + 2 * sum(gamma[1 : window + 1])
     tau_int = sum_of_gamma / (2 * gamma[0])
