@@ -329,6 +329,11 @@ def test_rhat_sees_location_scale_and_drift() -> None:
     assert stats.rhat(np.exp(draws)) == pytest.approx(stats.rhat(draws), abs=0.01)  # ranks; folded elsewhere
 
 
+def test_rhat_leaves_out_the_middle_of_an_odd_number() -> None:
+    draws = ar1(4, 0.9, 3, 21)
+    assert stats.rhat(draws) == stats.rhat(np.delete(draws, 10, axis=1))
+
+
 def test_rhat_of_constant_chains() -> None:
     assert math.isnan(stats.rhat(np.ones((2, 10))))
     assert stats.rhat([[1.0] * 10, [2.0] * 10]) == math.inf

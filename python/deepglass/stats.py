@@ -687,7 +687,7 @@ def _autocovariance(deltas: list[Array]) -> Array:
     for delta in deltas:
         n = delta.shape[1]
         known = min(n, n_lags)
-        size = 1 << (n + known - 1).bit_length()  # zeros enough that no lag wraps round
+        size = 1 << (n + known - 2).bit_length()  # zeros enough that no lag wraps round
         power = np.abs(np.fft.rfft(delta, size)) ** 2
         total[:, :known] += np.fft.irfft(power, size)[:, :known]
         pairs[:known] += n - np.arange(known)
