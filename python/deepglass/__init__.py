@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from . import io, parisi
+from . import io, parisi, stats
 from ._core import NumericalError
 from ._core import version as __version__
 from ._warnings import ConvergenceWarning, UnphysicalWarning
@@ -21,6 +21,7 @@ __all__ = [
     "parisi",
     "plot",
     "save",
+    "stats",
 ]
 
 
