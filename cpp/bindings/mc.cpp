@@ -120,9 +120,9 @@ void set_state(FreeNetworks& networks, Index c, const std::vector<Spins>& spins,
   chain.rebuild();
 }
 
-py::list spins_of(FreeNetworks& networks, Index c) {
+py::typing::List<Spins> spins_of(FreeNetworks& networks, Index c) {
   mc::Chain& chain = chain_of(networks, c);
-  py::list all;
+  py::typing::List<Spins> all;
   for (Index l = 0; l <= networks.problem().depth(); ++l) {
     py::array_t<std::int8_t> layer({networks.problem().n_patterns, networks.problem().width(l)});
     chain.get_spins(l, layer.mutable_data());
@@ -131,9 +131,9 @@ py::list spins_of(FreeNetworks& networks, Index c) {
   return all;
 }
 
-py::list bonds_of(FreeNetworks& networks, Index c) {
+py::typing::List<Array> bonds_of(FreeNetworks& networks, Index c) {
   mc::Chain& chain = chain_of(networks, c);
-  py::list all;
+  py::typing::List<Array> all;
   for (Index l = 1; l <= networks.problem().depth(); ++l) {
     py::array_t<double> layer({networks.problem().width(l), networks.problem().width(l - 1)});
     chain.get_bonds(l, layer.mutable_data());
@@ -142,8 +142,9 @@ py::list bonds_of(FreeNetworks& networks, Index c) {
   return all;
 }
 
-py::dict run(FreeNetworks& networks, Index n_draws, Index every, const Array& beta, const Array& step,
-             Index bond_passes, Index spin_passes, bool backward, int threads) {
+py::typing::Dict<py::str, Array> run(FreeNetworks& networks, Index n_draws, Index every, const Array& beta,
+                                     const Array& step, Index bond_passes, Index spin_passes, bool backward,
+                                     int threads) {
   const Index n_chains = networks.n_chains(), depth = networks.problem().depth();
   if (n_draws < 0) throw std::invalid_argument("n_draws must be >= 0, got " + std::to_string(n_draws));
   if (every < 1) throw std::invalid_argument("every must be >= 1, got " + std::to_string(every));
@@ -185,7 +186,7 @@ py::dict run(FreeNetworks& networks, Index n_draws, Index every, const Array& be
     const py::gil_scoped_release release;
     networks.run(n_draws, every, schedules, threads, record);
   }
-  py::dict result;
+  py::typing::Dict<py::str, Array> result;
   result["energy"] = energy;
   result["bonds_accepted"] = bonds;
   result["spins_accepted"] = spins;
@@ -200,8 +201,8 @@ Array energy(FreeNetworks& networks) {
   return all;
 }
 
-py::list memory(FreeNetworks& networks, Index c) {
-  py::list all;
+py::typing::List<py::array_t<std::uint8_t>> memory(FreeNetworks& networks, Index c) {
+  py::typing::List<py::array_t<std::uint8_t>> all;
   for (const Span<unsigned char>& part : chain_of(networks, c).memory()) {
     all.append(py::array_t<std::uint8_t>(part.size(), part.data()));
   }
