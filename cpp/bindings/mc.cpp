@@ -143,8 +143,7 @@ py::typing::List<Array> bonds_of(FreeNetworks& networks, Index c) {
 }
 
 py::typing::Dict<py::str, Array> run(FreeNetworks& networks, Index n_draws, Index every, const Array& beta,
-                                     const Array& step, Index bond_passes, Index spin_passes, bool backward,
-                                     int threads) {
+                                     const Array& step, Index bond_passes, Index spin_passes, int threads) {
   const Index n_chains = networks.n_chains(), depth = networks.problem().depth();
   if (n_draws < 0) throw std::invalid_argument("n_draws must be >= 0, got " + std::to_string(n_draws));
   if (every < 1) throw std::invalid_argument("every must be >= 1, got " + std::to_string(every));
@@ -175,7 +174,6 @@ py::typing::Dict<py::str, Array> run(FreeNetworks& networks, Index n_draws, Inde
     }
     schedule.bond_passes = bond_passes;
     schedule.spin_passes = spin_passes;
-    schedule.backward = backward;
     schedules.push_back(std::move(schedule));
   }
   Array energy({n_chains, n_draws, depth}), bonds({n_chains, n_draws, depth + 1}),
@@ -248,8 +246,7 @@ A new object has all hidden spins +1 and no bonds: call ``set_state`` first.)")
       .def_property("sweep", &FreeNetworks::sweep, &FreeNetworks::set_sweep,
                     "Number of sweeps done: the clock of the random numbers.")
       .def("run", &run, py::arg("n_draws"), py::arg("every"), py::arg("beta"), py::arg("step"), py::kw_only(),
-           py::arg("bond_passes") = 1, py::arg("spin_passes") = 1, py::arg("backward") = false,
-           py::arg("threads") = 0,
+           py::arg("bond_passes") = 1, py::arg("spin_passes") = 1, py::arg("threads") = 0,
            "n_draws times `every` sweeps; beta (n_chains,), step (n_chains, depth).  Gives energy (n_chains, "
            "n_draws, "
            "depth), the numbers of accepted moves since the last draw (n_chains, n_draws, depth + 1) and the "

@@ -59,7 +59,8 @@ class FloatChain final : public Chain {
       room.reserve(order.n, stride_, row_, problem_.dense(layer) ? 0 : order.n);
       const float temperature = temperature_of(schedule.beta);
       const float step = rotation ? static_cast<float>(schedule.step[index(layer - 1)]) : 0;
-      bond_numbers(Words(seed_, number_, Purpose::kBond, layer, pass, sweep), strip, order.n, temperature,
+      bond_numbers(Words(seed_, number_, Purpose::kBond, layer, pass, sweep),
+                   Words(seed_, number_, Purpose::kAngle, layer, pass, sweep), strip, order.n, temperature,
                    step, room.numbers);
       BondStrip part;
       Moves moves;
@@ -96,15 +97,18 @@ class FloatChain final : public Chain {
 
   void spin_pass(const Schedule& schedule, std::uint64_t sweep, Index pass, int threads,
                  Accepted& accepted) override {
-    const Index n_groups = row_ / kLanes, n_hidden = depth() - 1;
+    const Index n_hidden = depth() - 1;
     if (n_hidden == 0) return;
     const Index widest = *std::max_element(problem_.widths.begin(), problem_.widths.end());
-    std::vector<Index> counts(index(n_groups * n_hidden));
-    parallel_for(n_groups, {threads, 0.1 * spin_updates()}, [&](Index group) {
+    // As many patterns together as the first cache holds.
+    const Index groups = round_up(widest, kLanes) <= 80 ? 2 : 1, block = groups * kLanes;
+    const Index n_blocks = round_up(row_, block) / block;
+    std::vector<Index> counts(index(n_blocks * n_hidden));
+    parallel_for(n_blocks, {threads, 0.1 * spin_updates()}, [&](Index b) {
       thread_local SpinTile tile(0);
       if (tile.row < round_up(widest, kLanes)) tile = SpinTile(widest);
       for (Index k = 0; k < n_hidden; ++k) {
-        const Index l = schedule.backward ? n_hidden - k : k + 1;
+        const Index l = k + 1, first = b * block;
         const SpinLayer layer{problem_.width(l),
                               problem_.width(l + 1),
                               stride_,
@@ -115,15 +119,14 @@ class FloatChain final : public Chain {
                               bonds_[index(l + 1)].data(),
                               bond_row(l + 1),
                               temperature_of(schedule.beta)};
-        counts[index(group * n_hidden + k)] = flip_spins<Potential>(
-            layer, Words(seed_, number_, Purpose::kSpin, l, pass, sweep), group * kLanes, tile);
+        const Words words(seed_, number_, Purpose::kSpin, l, pass, sweep);
+        const bool two = row_ - first >= 2 * kLanes && groups == 2;
+        counts[index(b * n_hidden + k)] = two ? flip_spins<Potential, 2>(layer, words, first, tile)
+                                              : flip_spins<Potential, 1>(layer, words, first, tile);
       }
     });
-    for (Index group = 0; group < n_groups; ++group) {
-      for (Index k = 0; k < n_hidden; ++k) {
-        accepted.spins[index(schedule.backward ? n_hidden - k : k + 1)] +=
-            counts[index(group * n_hidden + k)];
-      }
+    for (Index b = 0; b < n_blocks; ++b) {
+      for (Index k = 0; k < n_hidden; ++k) accepted.spins[index(k + 1)] += counts[index(b * n_hidden + k)];
     }
   }
 
@@ -219,7 +222,7 @@ class FloatChain final : public Chain {
     Aligned<std::uint8_t> bytes[kStrip];
 
     void reserve(Index n_moves, Index stride, Index row, Index own_moves) {
-      if (numbers.limit.size() < round_up(n_moves, kTileBlocks) * kStrip) numbers = BondNumbers(n_moves);
+      if (numbers.limit.size() < round_up(n_moves * kStrip, Words::kTile)) numbers = BondNumbers(n_moves);
       if (gaps.size() < kStrip * stride) gaps = Aligned<float>(kStrip * stride);
       for (int p = 0; p < kStrip && own_moves > 0; ++p) {
         if (bytes[p].size() < own_moves * row) bytes[p] = Aligned<std::uint8_t>(own_moves * row);

@@ -56,30 +56,25 @@ struct SpinLayer {
   float temperature;
 };
 
-// Sixteen patterns of the layer above, with the output as the lane.
+// Patterns of the layer above, with the output as the lane.
 struct SpinTile {
   explicit SpinTile(Index most_outputs)
-      : gap(kLanes * round_up(most_outputs, kLanes)),
-        spin(2 * gap.size()),
-        row(round_up(most_outputs, kLanes)) {}
-  Aligned<float> gap;   // (16, row)
-  Aligned<float> spin;  // (2, 16, row): S and -S
+      : row(round_up(most_outputs, kLanes)), gap(kMost * row), spin(2 * gap.size()) {}
+  static constexpr Index kMost = 32;
   Index row;
+  Aligned<float> gap;   // (32, row)
+  Aligned<float> spin;  // (2, 32, row): S and -S
 };
 
-constexpr int kSpinBatch = kTileBlocks / 4;  // spins for which one tile of random numbers suffices
+constexpr int kSpinBatch = Words::kTile / kLanes;  // spins for which one tile of random numbers suffices
 
-// -T log(u) for the spins of a batch and sixteen patterns.
-inline void spin_limits(const Words& words, Index first_block, float temperature, float* limit) {
-  deepglass::detail::Tile tile;
-  words.tile(first_block, tile);
+// -T log(u) for the spins of a batch and sixteen patterns; rows of `stride`.
+inline void spin_limits(const Words& words, Index tile, float temperature, float* limit, int stride) {
+  alignas(64) std::int32_t word[Words::kTile];
+  words.tile(tile, word);
   for (int i = 0; i < kSpinBatch; ++i) {
-    alignas(64) std::int32_t word[kLanes];
-    for (int k = 0; k < 4; ++k) {
-      for (int c = 0; c < 4; ++c) word[4 * k + c] = static_cast<std::int32_t>(tile.word[k][4 * i + c]);
-    }
     for (int at = 0; at < kLanes; at += kWidth) {
-      store(limit + i * kLanes + at, minus_log_uniform(load<Ints>(word + at)) * temperature);
+      store(limit + i * stride + at, minus_log_uniform(load<Ints>(word + i * kLanes + at)) * temperature);
     }
   }
 }
@@ -105,26 +100,29 @@ DEEPGLASS_LANES void try_flip(Index n, const float* gap, Index row, const float*
   for (int p = 0; p < kRows; ++p) sum[p] = fold_lanes(partial[p]);
 }
 
-// Tries to flip every spin of the layer once, in order, in the sixteen patterns from `first` on:
+// Tries to flip every spin of the layer once, in order, in n_groups times sixteen patterns from `first` on:
 //   dE = v(-r) - v(r) + sum_j [ v(r_j - w_j S S_j) - v(r_j) ].
-// Two halves of eight patterns take turns, so that one is worked on while the decisions on the other are
-// made. Gives the number accepted.
-template <class Potential>
+// Two halves of the patterns take turns, so that one is worked on while the decisions on the other are made.
+// Gives the number accepted.
+template <class Potential, int n_groups>
 Index flip_spins(const SpinLayer& layer, const Words& words, Index first, SpinTile& tile) {
   using Energy = typename Potential::Energy;
+  constexpr int kPatterns = n_groups * kLanes, kTurn = kPatterns / 2, kEights = kTurn / kHalf;
   const Index n = round_up(layer.width_above, kLanes), row = tile.row;
   float* const gap = tile.gap.data();
   float* const spin = tile.spin.data();
-  const Index opposite = kLanes * row;
+  const Index opposite = kPatterns * row;
   for (Index j = 0; j < n; j += kLanes) {
-    transpose_lanes(layer.gap_above + j * layer.row + first, layer.row, gap + j, row);
-    transpose_lanes(layer.spin_above + j * layer.row + first, layer.row, spin + j, row);
+    for (int g = 0; g < kPatterns; g += kLanes) {
+      const Index at = j * layer.row + first + g;
+      transpose_lanes(layer.gap_above + at, layer.row, gap + g * row + j, row);
+      transpose_lanes(layer.spin_above + at, layer.row, spin + g * row + j, row);
+    }
   }
-  alignas(64) Energy sum[kHalf];
-  Energy energy[2];
+  alignas(64) Energy sum[kTurn], energy[2][kEights];
   for (int half = 0; half < 2; ++half) {
-    for (int p = 0; p < kHalf; ++p) {
-      const Index at = (half * kHalf + p) * row;
+    for (int p = 0; p < kTurn; ++p) {
+      const Index at = (half * kTurn + p) * row;
       Parts<typename Potential::Sum> partial;
       for (Index j = 0; j < n; j += kLanes) {
         for (int part = 0; part < kParts; ++part) {
@@ -135,56 +133,75 @@ Index flip_spins(const SpinLayer& layer, const Words& words, Index first, SpinTi
       }
       sum[p] = fold_lanes(partial);
     }
-    energy[half] = add_rows(sum);
+    for (int e = 0; e < kEights; ++e) energy[half][e] = add_rows(sum + e * kHalf);
   }
   Index n_accepted = 0;
-  alignas(64) float limit[kSpinBatch * kLanes];
-  const float* minus_spin[2][kHalf];  // rows of -S S_j
+  alignas(64) float limit[kSpinBatch * kPatterns];
+  const float* minus_spin[2][kTurn];  // rows of -S S_j
   unsigned accepted[2] = {};
   const auto apply = [&](int half, const float* bond) {
     for (unsigned left = accepted[half]; left != 0; left &= left - 1) {
       const int p = __builtin_ctz(left);
-      float* const r = gap + (half * kHalf + p) * row;
-      for (Index j = 0; j < n; j += kWidth) {
-        store(r + j, add_exact_product(load<Floats>(minus_spin[half][p] + j), load<Floats>(bond + j),
-                                       load<Floats>(r + j)));
+      float* const r = gap + (half * kTurn + p) * row;
+      const float* const minus = minus_spin[half][p];
+      for (Index j = 0; j < n; j += kLanes) {
+#pragma GCC unroll 4
+        for (Index k = j; k < j + kLanes; k += kWidth) {
+          store(r + k,
+                add_exact_product(load<Floats>(minus + k), load<Floats>(bond + k), load<Floats>(r + k)));
+        }
       }
     }
   };
   const float* previous = layer.bonds;
   for (Index i = 0; i < layer.width; ++i) {
     if (i % kSpinBatch == 0) {
-      spin_limits(words, first / kLanes * round_up(layer.width, kSpinBatch) * 4 + i * 4, layer.temperature,
-                  limit);
+      const Index batches = round_up(layer.width, kSpinBatch) / kSpinBatch;
+      for (int g = 0; g < n_groups; ++g) {
+        spin_limits(words, (first / kLanes + g) * batches + i / kSpinBatch, layer.temperature,
+                    limit + g * kLanes, kPatterns);
+      }
     }
     const float* const bond = layer.bonds + i * layer.bond_row;
     for (int half = 0; half < 2; ++half) {
       apply(half, previous);
-      const Index at = i * layer.row + first + half * kHalf;
-      const HalfFloats own_spin = load<HalfFloats>(layer.spin + at);
-      for (int p = 0; p < kHalf; ++p) {
-        minus_spin[half][p] = spin + (half * kHalf + p) * row + (layer.spin[at + p] > 0 ? opposite : 0);
+      const Index at = i * layer.row + first + half * kTurn;
+      alignas(64) std::int32_t offset[kTurn];
+      for (int e = 0; e < kTurn; e += kHalf) {
+        store(offset + e,
+              (load<HalfFloats>(layer.spin + at + e) > HalfFloats{}) & static_cast<std::int32_t>(opposite));
       }
+      for (int p = 0; p < kTurn; ++p) minus_spin[half][p] = spin + (half * kTurn + p) * row + offset[p];
       constexpr int kRows = 4;
-      for (int p = 0; p < kHalf; p += kRows) {
-        try_flip<Potential, kRows>(n, gap + (half * kHalf + p) * row, row, minus_spin[half] + p, bond,
+      for (int p = 0; p < kTurn; p += kRows) {
+        try_flip<Potential, kRows>(n, gap + (half * kTurn + p) * row, row, minus_spin[half] + p, bond,
                                    sum + p);
       }
-      const Energy trial = add_rows(sum);
-      const HalfFloats own = load<HalfFloats>(layer.gap + at);
-      const HalfInts yes = Potential::rise(energy[half], trial, own) <=
-                           load<HalfFloats>(limit + (i % kSpinBatch) * kLanes + half * kHalf);
-      energy[half] = yes ? trial : energy[half];
-      store(layer.spin + at, yes ? -own_spin : own_spin);
-      store(layer.gap + at, yes ? -own : own);
-      accepted[half] = mask_bits(yes);
+      accepted[half] = 0;
+      for (int e = 0; e < kEights; ++e) {
+        const Index here = at + e * kHalf;
+        const Energy trial = add_rows(sum + e * kHalf);
+        const HalfFloats own_spin = load<HalfFloats>(layer.spin + here),
+                         own = load<HalfFloats>(layer.gap + here);
+        const HalfInts yes =
+            Potential::rise(energy[half][e], trial, own) <=
+            load<HalfFloats>(limit + (i % kSpinBatch) * kPatterns + half * kTurn + e * kHalf);
+        energy[half][e] = yes ? trial : energy[half][e];
+        const HalfInts flip = yes & kSignBit;
+        store(layer.spin + here, reinterpret_cast<HalfInts>(own_spin) ^ flip);
+        store(layer.gap + here, reinterpret_cast<HalfInts>(own) ^ flip);
+        accepted[half] |= mask_bits(yes) << (e * kHalf);
+      }
       n_accepted += __builtin_popcount(accepted[half]);
     }
     previous = bond;
   }
   for (int half = 0; half < 2; ++half) apply(half, previous);
-  for (Index j = 0; j < n; j += kLanes)
-    transpose_lanes(gap + j, row, layer.gap_above + j * layer.row + first, layer.row);
+  for (Index j = 0; j < n; j += kLanes) {
+    for (int g = 0; g < kPatterns; g += kLanes) {
+      transpose_lanes(gap + g * row + j, row, layer.gap_above + j * layer.row + first + g, layer.row);
+    }
+  }
   return n_accepted;
 }
 
@@ -251,39 +268,36 @@ typename Potential::Energy row_energy(Index row, const float* gap) {
 // Random numbers of a strip: n moves times four perceptrons.
 struct BondNumbers {
   explicit BondNumbers(Index most)
-      : limit(round_up(most, kTileBlocks) * kStrip), cosine(limit.size()), sine(limit.size()) {}
+      : limit(round_up(most * kStrip, Words::kTile)), cosine(limit.size()), sine(limit.size()) {}
   Aligned<float> limit, cosine, sine;  // -T log(u); of the angle of a rotation
 };
 
-// Blocks of a strip: for each move one of acceptance words, and for rotations one of angles.
-inline void bond_numbers(const Words& words, Index strip, Index n_moves, float temperature, float step,
-                         BondNumbers& numbers) {
-  const bool rotation = step > 0;
-  const int blocks = rotation ? 2 : 1, moves_per_tile = kTileBlocks / blocks;
-  deepglass::detail::Tile tile;
-  alignas(64) std::int32_t word[2][kTileBlocks * kStrip];
-  for (Index done = 0; done < n_moves; done += moves_per_tile) {
-    words.tile((strip * n_moves + done) * blocks, tile);
-    for (int move = 0; move < moves_per_tile; ++move) {
-      for (int kind = 0; kind < blocks; ++kind) {
-        for (int p = 0; p < kStrip; ++p) {
-          word[kind][move * kStrip + p] = static_cast<std::int32_t>(tile.word[p][move * blocks + kind]);
-        }
-      }
-    }
-    for (int at = 0; at < moves_per_tile * kStrip; at += kWidth) {
-      const Index to = done * kStrip + at;
-      store(numbers.limit.data() + to, minus_log_uniform(load<Ints>(word[0] + at)) * temperature);
-      if (rotation) {  // odd numbers: an angle is as likely as its opposite
-        const Floats angle =
-            __builtin_convertvector(load<Ints>(word[1] + at) | 1, Floats) * (step * 0x1p-31f);
-        Floats cosine, sine;
-        cos_sin(angle, cosine, sine);
-        store(numbers.cosine.data() + to, cosine);
-        store(numbers.sine.data() + to, sine);
-      }
-    }
+// n_moves times four words, move by move, and what `use` makes of them.
+template <class Use>
+void strip_words(const Words& words, Index strip, Index n_moves, Use&& use) {
+  constexpr Index kMoves = Words::kTile / kStrip;
+  const Index tiles = round_up(n_moves, kMoves) / kMoves;
+  alignas(64) std::int32_t word[Words::kTile];
+  for (Index t = 0; t < tiles; ++t) {
+    words.tile(strip * tiles + t, word);
+    for (int at = 0; at < Words::kTile; at += kWidth) use(t * Words::kTile + at, load<Ints>(word + at));
   }
+}
+
+// Random numbers of a strip; step = 0 where the moves are flips.
+inline void bond_numbers(const Words& words, const Words& angles, Index strip, Index n_moves,
+                         float temperature, float step, BondNumbers& numbers) {
+  strip_words(words, strip, n_moves, [&](Index to, Ints word) {
+    store(numbers.limit.data() + to, minus_log_uniform(word) * temperature);
+  });
+  if (step == 0) return;
+  strip_words(angles, strip, n_moves, [&](Index to, Ints word) {
+    // Odd numbers: an angle is as likely as its opposite.
+    Floats cosine, sine;
+    cos_sin(__builtin_convertvector(word | 1, Floats) * (step * 0x1p-31f), cosine, sine);
+    store(numbers.cosine.data() + to, cosine);
+    store(numbers.sine.data() + to, sine);
+  });
 }
 
 DEEPGLASS_LANES FourFloats as_floats(FourFloats x) {

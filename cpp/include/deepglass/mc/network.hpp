@@ -35,7 +35,6 @@ struct Schedule {
   double beta = 1;
   std::vector<double> step;  // of layers 1 .. L: angles of rotations are uniform in (-step, step)
   Index bond_passes = 1, spin_passes = 1;  // in a sweep
-  bool backward = false;                   // spins of the last layer first
 };
 
 struct Accepted {

@@ -4,12 +4,14 @@
 // interruption matters.
 #pragma once
 
+#include <utility>
+
 #include "deepglass/mc/lanes.hpp"
 #include "deepglass/rng.hpp"
 
 namespace deepglass::mc {
 
-enum class Purpose { kSpin, kBond, kMatching, kTrajectory };
+enum class Purpose { kSpin, kBond, kAngle, kMatching, kTrajectory };
 
 constexpr Index kMostChains = Index{1} << 24, kMostLayers = (Index{1} << 12) - 1, kMostPasses = 256;
 
@@ -22,27 +24,30 @@ class Words {
                 static_cast<std::uint64_t>(purpose) << 36 | static_cast<std::uint64_t>(pass) << 40),
         base_(sweep << 32) {}
 
-  void tile(Index first_block, deepglass::detail::Tile& tile) const {
-    deepglass::detail::philox_tile(seed_, stream_, base_ + static_cast<std::uint64_t>(first_block), tile);
+  // Numbers 128 t .. 128 t + 127: number 32 k + b of them is word k of block 32 t + b.
+  static constexpr int kTile = 4 * deepglass::detail::kTile;
+  void tile(Index t, std::int32_t* out) const {  // aligned to a cache line
+    deepglass::detail::Tile tile;
+    const std::uint64_t first = static_cast<std::uint64_t>(t) * deepglass::detail::kTile;
+    deepglass::detail::philox_tile(seed_, stream_, base_ + first, tile);
+    const std::uint64_t* const words = tile.word[0];
+    for (int f = 0; f < kTile; ++f) out[f] = static_cast<std::int32_t>(static_cast<std::uint32_t>(words[f]));
   }
 
  private:
   std::uint64_t seed_, stream_, base_;
 };
 
-constexpr int kTileBlocks = deepglass::detail::kTile;
-
-// A random order of 0 .. n-1 (Fisher, Yates); the n-1 numbers are the words of blocks 0, 1, ...
+// A random order of 0 .. n-1 (Fisher, Yates) by the numbers 0, 1, ...
 inline void random_order(const Words& words, Span<std::int32_t> order) {
   const Index n = order.size();
   for (Index k = 0; k < n; ++k) order[k] = static_cast<std::int32_t>(k);
-  deepglass::detail::Tile tile;
+  alignas(64) std::int32_t number[Words::kTile];
   for (Index done = 0; done + 1 < n; ++done) {
-    const Index block = done / 4;
-    if (done % (4 * kTileBlocks) == 0) words.tile(block, tile);
-    const std::uint64_t word = tile.word[done % 4][block % kTileBlocks] & 0xFFFFFFFF;
-    const Index last = n - 1 - done;
-    std::swap(order[last], order[static_cast<Index>(word * static_cast<std::uint64_t>(last + 1) >> 32)]);
+    if (done % Words::kTile == 0) words.tile(done / Words::kTile, number);
+    const std::uint64_t left = static_cast<std::uint64_t>(n - done);
+    const std::uint64_t word = static_cast<std::uint32_t>(number[done % Words::kTile]);
+    std::swap(order[n - 1 - done], order[static_cast<Index>(word * left >> 32)]);
   }
 }
 
