@@ -243,6 +243,66 @@ def test_exact_averages(name: str) -> None:
             assert error < 0.1 * expected
 
 
+# ---- Learning curves of teacher and student
+#
+# Random starts, greedy, step 0.5, an instance being a new teacher, data and start. Values and errors of an
+# independent program, 96 instances; e_u is the error on inputs of which neither x nor -x was learnt.
+
+
+def learning_curve(
+    width: int, depth: int, n_patterns: int, marks: list[int], beta: float, instance: int
+) -> tuple[list[float], float]:
+    """Fractions of wrong training bits after so many sweeps, and of wrong bits on unseen inputs."""
+    widths = [width] * (depth + 1)
+    rng = np.random.default_rng([instance, width, depth, n_patterns])
+    inputs, fresh = coins(rng, n_patterns, width), coins(rng, 1000, width)
+    teacher = random_bonds(rng, widths, False)
+    outputs = _core.slaved_forward(teacher, inputs)[-1]
+    networks = _core.SlavedNetworks(widths, inputs, outputs, binary=False, n_chains=1, seed=instance)
+    networks.set_bonds(0, random_bonds(rng, widths, False))
+    errors = []
+    for mark in marks:
+        networks.run(mark - networks.sweep, [beta], steps(widths, 0.5))
+        errors.append(networks.energy()[0] / outputs.size)
+    seen = {row.tobytes() for row in inputs} | {(-row).tobytes() for row in inputs}
+    unseen = fresh[[row.tobytes() not in seen for row in fresh]]
+    wrong = _core.slaved_forward(networks.bonds(0), unseen)[-1] != _core.slaved_forward(teacher, unseen)[-1]
+    return errors, float(wrong.mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("depth", "n_patterns", "expected", "expected_error"),
+    [
+        (3, 40, [0.421, 0.236, 0.042, 0.0065, 0.388], [0.003, 0.003, 0.002, 0.0006, 0.003]),
+        (8, 80, [0.376, 0.196, 0.038, 0.0081, 0.456], [0.002, 0.003, 0.001, 0.0006, 0.003]),
+    ],
+)
+def test_learning_curves(depth: int, n_patterns: int, expected: list[float], expected_error: list[float]) -> None:
+    curves = [learning_curve(10, depth, n_patterns, [1, 16, 256, 1024], GREEDY, k) for k in range(96)]
+    values = np.array([[*errors, unseen] for errors, unseen in curves])
+    error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    z = (values.mean(axis=0) - expected) / np.hypot(error, expected_error)
+    assert np.all(np.abs(z) < 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("load", "beta", "expected", "expected_error"),
+    [
+        # Replica theory at N = infinity: 0.0723, 0.2894 and 0.0197, 0.1648; these are of N = 64, 4 instances.
+        (2, 2.0, [0.0698, 0.2867], [0.0012, 0.0006]),
+        (4, 3.0, [0.0189, 0.1643], [0.0006, 0.0018]),
+    ],
+)
+def test_one_layer_in_equilibrium(load: int, beta: float, expected: list[float], expected_error: list[float]) -> None:
+    curves = [learning_curve(64, 1, 64 * load, list(range(2048, 4097, 16)), beta, k) for k in range(8)]
+    values = np.array([[np.mean(errors), unseen] for errors, unseen in curves])
+    error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    z = (values.mean(axis=0) - expected) / np.hypot(error, expected_error)
+    assert np.all(np.abs(z) < 4)
+
+
 # ---- Invariants
 
 
