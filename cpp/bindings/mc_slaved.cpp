@@ -6,6 +6,20 @@
 
 namespace deepglass::bindings {
 
+// A sequence of whatever NumPy makes an array of.
+class ArrayLikes : public py::sequence {
+  using py::sequence::sequence;
+};
+
+}  // namespace deepglass::bindings
+
+template <>
+struct pybind11::detail::handle_type_name<deepglass::bindings::ArrayLikes> {
+  static constexpr auto name = const_name("collections.abc.Sequence[numpy.typing.ArrayLike]");
+};
+
+namespace deepglass::bindings {
+
 namespace {
 
 using namespace deepglass::mc;
@@ -174,7 +188,7 @@ class Networks {
     }
   }
 
-  void set_bonds(Index chain, const py::sequence& bonds) {
+  void set_bonds(Index chain, const ArrayLikes& bonds) {
     visit([&](auto& networks) {
       auto& one = chosen(networks, chain);
       const auto all = checked_bonds<BondOf<decltype(one)>>(bonds, networks.problem().widths);
@@ -281,7 +295,7 @@ class Networks {
     return state;
   }
 
-  void set_state(Index chain, const py::dict& state) {
+  void set_state(Index chain, const State& state) {
     visit([&](auto& networks) {
       auto& place = chosen(networks, chain);
       const auto& problem = networks.problem();
@@ -361,7 +375,7 @@ class Networks {
 };
 
 // Spins of all layers, the inputs first, for bonds as they are: sums in double, sgn(0) = +1.
-List slaved_forward(const py::sequence& bonds, const Array& inputs) {
+List slaved_forward(const ArrayLikes& bonds, const Array& inputs) {
   require(bonds.size() >= 1, "bonds must be a list of at least 1 array");
   require(inputs.ndim() == 2, "inputs must have shape (n_patterns, n_inputs), got " + shape_text(inputs));
   const Index n_patterns = inputs.shape(0);
