@@ -41,7 +41,8 @@
 namespace deepglass::mc {
 
 // Rounding in the fields and norms of real bonds is taken away after sweeps of these numbers, whoever calls
-// for how many of them; the numbers depend on nothing else, so runs may be split at will.
+// for how many of them, so runs may be split at will.  A field next to zero may then change sign, and the
+// energy by some bits.
 constexpr std::uint64_t kRebuildEvery = 20;
 
 // Moves of chain c take the stream kSlavedStream + c: those below are free for bonds and data.
