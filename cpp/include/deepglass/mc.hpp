@@ -2,3 +2,4 @@
 #pragma once
 
 #include "deepglass/mc/free_networks.hpp"
+#include "deepglass/mc/slaved.hpp"

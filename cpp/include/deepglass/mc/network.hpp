@@ -78,7 +78,7 @@ struct MoveOrder {
   }
 };
 
-constexpr std::uint64_t kRebuildEvery = 100;  // sweeps, counted from the first
+constexpr std::uint64_t kFreshFieldsEvery = 100;  // sweeps, counted from the first
 constexpr double kLargestDrift = 1e-3;        // of a field between two of them
 
 // A sweep: the bond passes, then the spin passes; fields are computed anew at fixed sweeps.
@@ -90,7 +90,7 @@ inline void sweep_chain(Chain& chain, const Schedule& schedule, std::uint64_t sw
   for (Index pass = 0; pass < schedule.spin_passes; ++pass) {
     chain.spin_pass(schedule, sweep, pass, threads, accepted);
   }
-  if ((sweep + 1) % kRebuildEvery == 0) drift = std::max(drift, chain.rebuild());
+  if ((sweep + 1) % kFreshFieldsEvery == 0) drift = std::max(drift, chain.rebuild());
 }
 
 }  // namespace deepglass::mc
