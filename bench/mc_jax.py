@@ -44,12 +44,14 @@ def _sweep(key: Any, bonds: Any, spin: Any, field: Any, beta: float, step: float
     for layer in range(1, depth):
         own_field = field[layer]
 
-        def flip(i: Any, state: Any, layer: int = layer, own_field: Any = own_field) -> Any:
+        def flip(
+            i: Any, state: Any, above: Any = spin[layer + 1], bond: Any = bonds[layer], own_field: Any = own_field
+        ) -> Any:
             key, x, h = state
             key, k1 = jax.random.split(key)
             own = x[i] * own_field[i]
-            trial = h - (2 * scale * bonds[layer][:, i])[:, None] * x[i]
-            rise = _cost(-own) - _cost(own) + (_cost(spin[layer + 1] * trial) - _cost(spin[layer + 1] * h)).sum(0)
+            trial = h - (2 * scale * bond[:, i])[:, None] * x[i]
+            rise = _cost(-own) - _cost(own) + (_cost(above * trial) - _cost(above * h)).sum(0)
             yes = jax.random.uniform(k1, own.shape) < jnp.exp(-beta * rise)
             return key, x.at[i].set(jnp.where(yes, -x[i], x[i])), jnp.where(yes, trial, h)
 
