@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from deepglass import _core
 
@@ -36,8 +36,8 @@ def numpy_trajectory(
         return r
 
     def kick(w: NDArray[np.float32], factor: np.float32) -> NDArray[np.float32]:
-        w = w + factor * ((r * S_out) @ S_in.T)
-        tangent: NDArray[np.float32] = w - J * (np.einsum("ik,ik->i", J, w) / (R * R))[:, None]
+        pushed = w + factor * ((r * S_out) @ S_in.T)
+        tangent: NDArray[np.float32] = pushed - J * (np.einsum("ik,ik->i", J, pushed) / (R * R))[:, None]
         return tangent
 
     def energy() -> NDArray[np.float64]:

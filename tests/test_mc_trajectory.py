@@ -153,10 +153,10 @@ def test_passes_are_those_of_the_reference(n_inputs: int, sparse: bool) -> None:
 
 @given(n=st.integers(1, 20), n_inputs=st.integers(2, 40), n_patterns=st.integers(1, 80), seed=st.integers(0, 2**32))
 def test_trajectories_can_be_run_back(n: int, n_inputs: int, n_patterns: int, seed: int) -> None:
-    J, w, *data = random_perceptrons(n, n_inputs, n_patterns, seed)
+    J, w, inputs, outputs = random_perceptrons(n, n_inputs, n_patterns, seed)
     how = 2.0, 8, 0.3 / np.sqrt(1 + 4 * n_patterns / n_inputs)
-    there_J, there_w, rise = _core.mc_trajectory(J, w, *data, *how)
-    back_J, back_w, fall = _core.mc_trajectory(there_J, -there_w, *data, *how)
+    there_J, there_w, rise = _core.mc_trajectory(J, w, inputs, outputs, *how)
+    back_J, back_w, fall = _core.mc_trajectory(there_J, -there_w, inputs, outputs, *how)
     scale = 1 + np.abs(there_w).max()
     assert np.abs(there_J - J).max() > 1e-4  # it has moved
     np.testing.assert_allclose(back_J, J, atol=2e-5)
@@ -165,8 +165,8 @@ def test_trajectories_can_be_run_back(n: int, n_inputs: int, n_patterns: int, se
 
 
 def test_trajectories_stay_on_the_sphere() -> None:
-    J, w, *data = random_perceptrons(20, 33, 70)
-    J, w, _ = _core.mc_trajectory(J, w, *data, 3.0, 200, 0.1)
+    J, w, inputs, outputs = random_perceptrons(20, 33, 70)
+    J, w, _ = _core.mc_trajectory(J, w, inputs, outputs, 3.0, 200, 0.1)
     np.testing.assert_allclose((J**2).sum(axis=1), 33, rtol=2e-5)
     np.testing.assert_allclose((J * w).sum(axis=1), 0, atol=1e-4)
 
@@ -185,10 +185,10 @@ def test_energy_error_is_of_second_order() -> None:
 
 @pytest.mark.parametrize("step", [0.3, 7.0])  # the second: by more than half a circle
 def test_free_motion_is_along_great_circles(step: float) -> None:
-    J, w, *data = random_perceptrons(18, 12, 5)
+    J, w, inputs, outputs = random_perceptrons(18, 12, 5)
     speed = np.linalg.norm(w, axis=1, keepdims=True)
     angle = 4 * step * speed / np.sqrt(12)
-    there, momentum, rise = _core.mc_trajectory(J, w, *data, 0.0, 4, step)
+    there, momentum, rise = _core.mc_trajectory(J, w, inputs, outputs, 0.0, 4, step)
     np.testing.assert_allclose(there, J * np.cos(angle) + w / speed * np.sqrt(12) * np.sin(angle), atol=3e-5)
     np.testing.assert_allclose(momentum, w * np.cos(angle) - J * speed / np.sqrt(12) * np.sin(angle), atol=3e-5)
     np.testing.assert_allclose(rise, 0, atol=1e-4)
@@ -311,11 +311,11 @@ def test_single_pattern(n: int, beta: float, step: float) -> None:
 def test_tiny_networks(widths: list[int], inputs: Any, outputs: Any) -> None:
     exact = mc_exact.enumerate_network(widths, inputs, outputs, 1.0)
     case = Case(widths, len(inputs), data=(inputs, outputs), n_chains=60)
-    case.run(1, 1.0, 4, 0.6, every=50)
-    result = case.run(2000, 1.0, 4, 0.6)
+    case.run(1, 1.0, 4, 1.2, every=50)
+    result = case.run(2000, 1.0, 4, 1.2)
     assert_energies(result["energy"], exact.energy_layer)
     acceptance = result["bonds_accepted"][:, :, 1:].mean(axis=(0, 1)) / widths[1:]
-    assert np.all((acceptance > 0.5) & (acceptance < 0.995))  # so that rejections matter
+    assert np.all((acceptance > 0.4) & (acceptance < 0.9))  # so that rejections matter
 
 
 def pair_of_patterns(n: int, agree: int) -> Spins:

@@ -64,10 +64,12 @@ def trajectory(
     J *= R / np.linalg.norm(J, axis=1, keepdims=True)
 
     def gaps() -> Array:
-        return S_out * (S_in @ J.T) / R
+        r: Array = S_out * (S_in @ J.T) / R
+        return r
 
     def tangent(w: Array) -> Array:
-        return w - J * (J * w).sum(axis=1, keepdims=True) / R**2
+        across: Array = w - J * (J * w).sum(axis=1, keepdims=True) / R**2
+        return across
 
     def energy() -> Array:
         H: Array = beta * (np.minimum(gaps(), 0) ** 2).sum(axis=0) + (w**2).sum(axis=1) / 2
