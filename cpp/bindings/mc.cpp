@@ -1,5 +1,6 @@
 #include "deepglass/mc.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "bindings.hpp"
@@ -142,8 +143,79 @@ py::typing::List<Array> bonds_of(FreeNetworks& networks, Index c) {
   return all;
 }
 
+void check_trajectory_step(double step) {
+  if (!(step > 0 && std::isfinite(step))) {
+    throw std::invalid_argument("trajectory_step must be positive and finite, got " + std::to_string(step));
+  }
+}
+
+// follow_trajectory for any number of perceptrons of a dense layer.
+py::typing::Tuple<Array, Array, Array> trajectory(const Array& bonds, const Array& momentum,
+                                                  const Spins& inputs, const Spins& outputs, double beta,
+                                                  Index n_steps, double step) {
+  if (bonds.ndim() != 2 || bonds.shape(1) < 1) {
+    throw std::invalid_argument("bonds must have shape (n_perceptrons, n_inputs), got " + shape_text(bonds));
+  }
+  const Index n = bonds.shape(0), n_inputs = bonds.shape(1);
+  require_finite(view(bonds), "bonds");
+  for (Index i = 0; i < n; ++i) {
+    const double* const first = bonds.data(i, 0);
+    if (std::all_of(first, first + n_inputs, [](double bond) { return bond == 0; }))
+      throw std::invalid_argument("bonds must not vanish, those of perceptron " + std::to_string(i) + " do");
+  }
+  require_finite(table(momentum, "momentum", n, n_inputs), "momentum");
+  const std::vector<std::int8_t> below = checked_spins(inputs, "inputs", -1, n_inputs);
+  const Index n_patterns = inputs.shape(0), row = mc::round_up(n_patterns, mc::kLanes);
+  const std::vector<std::int8_t> own = checked_spins(outputs, "outputs", n_patterns, n);
+  if (!(beta >= 0 && std::isfinite(beta)))
+    throw std::invalid_argument("beta must be >= 0 and finite, got " + std::to_string(beta));
+  if (n_steps < 1) throw std::invalid_argument("n_steps must be >= 1, got " + std::to_string(n_steps));
+  check_trajectory_step(step);
+  Array new_bonds({n, n_inputs}), new_momentum({n, n_inputs}), rise(n);
+  const double *const old_J = bonds.data(), *const old_w = momentum.data();
+  double *const J = new_bonds.mutable_data(), *const w = new_momentum.mutable_data(),
+                *const dH = rise.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    const double radius = std::sqrt(static_cast<double>(n_inputs));
+    mc::Aligned<float> spins(mc::round_up(n_inputs, mc::kLanes) * row, 1.0f);
+    for (Index m = 0; m < n_patterns; ++m) {
+      for (Index k = 0; k < n_inputs; ++k)
+        spins.data()[k * row + m] = below[static_cast<std::size_t>(m * n_inputs + k)];
+    }
+    const mc::TrajectoryStrip strip{n_inputs, n_inputs, n_patterns, row, spins.data()};
+    for (Index first = 0; first < n; first += mc::kLanes) {
+      mc::TrajectoryRoom room(n_inputs, n_patterns);
+      const Index n_real = std::min<Index>(mc::kLanes, n - first);
+      for (Index i = first; i < first + n_real; ++i) {
+        for (Index k = 0; k < n_inputs; ++k) {
+          const Index at = k * mc::kLanes + i - first;
+          room.direction.data()[at] = static_cast<float>(old_J[i * n_inputs + k] / radius);
+          room.momentum.data()[at] = static_cast<float>(old_w[i * n_inputs + k]);
+        }
+        for (Index m = 0; m < n_patterns; ++m)
+          room.spin.data()[m * mc::kLanes + i - first] = own[static_cast<std::size_t>(m * n + i)];
+      }
+      double change[mc::kLanes];
+      mc::normalise(strip, room);
+      mc::find_gaps(strip, room);
+      mc::follow_trajectory(strip, beta, n_steps, step, room, change);
+      for (Index i = first; i < first + n_real; ++i) {
+        dH[i] = change[i - first];
+        for (Index k = 0; k < n_inputs; ++k) {
+          const Index at = k * mc::kLanes + i - first;
+          J[i * n_inputs + k] = static_cast<double>(room.direction.data()[at]) * radius;
+          w[i * n_inputs + k] = static_cast<double>(room.momentum.data()[at]);
+        }
+      }
+    }
+  }
+  return py::make_tuple(new_bonds, new_momentum, rise);
+}
+
 py::typing::Dict<py::str, Array> run(FreeNetworks& networks, Index n_draws, Index every, const Array& beta,
-                                     const Array& step, Index bond_passes, Index spin_passes, int threads) {
+                                     const Array& step, Index bond_passes, Index spin_passes,
+                                     Index trajectory_steps, double trajectory_step, int threads) {
   const Index n_chains = networks.n_chains(), depth = networks.problem().depth();
   if (n_draws < 0) throw std::invalid_argument("n_draws must be >= 0, got " + std::to_string(n_draws));
   if (every < 1) throw std::invalid_argument("every must be >= 1, got " + std::to_string(every));
@@ -152,6 +224,17 @@ py::typing::Dict<py::str, Array> run(FreeNetworks& networks, Index n_draws, Inde
       throw std::invalid_argument("bond_passes and spin_passes must be from 0 to 256, got " +
                                   std::to_string(passes));
     }
+  }
+  if (trajectory_steps < 0) {
+    throw std::invalid_argument("trajectory_steps must be >= 0, got " + std::to_string(trajectory_steps));
+  }
+  if (trajectory_steps > 0) {
+    if (networks.potential() != mc::Potential::kSoft || networks.problem().binary) {
+      throw std::invalid_argument(
+          "trajectory_steps must be 0 unless the potential is soft and bonds are spherical, got " +
+          std::to_string(trajectory_steps));
+    }
+    check_trajectory_step(trajectory_step);
   }
   constexpr std::uint64_t kMostSweeps = std::uint64_t{1} << 32;
   if (static_cast<std::uint64_t>(n_draws) >
@@ -166,6 +249,8 @@ py::typing::Dict<py::str, Array> run(FreeNetworks& networks, Index n_draws, Inde
     schedule.beta = beta.data()[c];
     if (!(schedule.beta >= 0))
       throw std::invalid_argument("beta must be >= 0, got " + std::to_string(schedule.beta));
+    if (trajectory_steps > 0 && !std::isfinite(schedule.beta))
+      throw std::invalid_argument("beta must be finite for trajectories, got inf");
     schedule.step.assign(step.data() + c * depth, step.data() + (c + 1) * depth);
     for (const double angle : schedule.step) {
       if (!(angle > 0 && angle <= 3.141592653589794)) {
@@ -174,6 +259,8 @@ py::typing::Dict<py::str, Array> run(FreeNetworks& networks, Index n_draws, Inde
     }
     schedule.bond_passes = bond_passes;
     schedule.spin_passes = spin_passes;
+    schedule.trajectory_steps = trajectory_steps;
+    schedule.trajectory_step = trajectory_step;
     schedules.push_back(std::move(schedule));
   }
   Array energy({n_chains, n_draws, depth}), bonds({n_chains, n_draws, depth + 1}),
@@ -226,6 +313,12 @@ void set_memory(FreeNetworks& networks, Index c,
 }  // namespace
 
 void bind_mc(py::module_& m) {
+  m.def("mc_trajectory", &trajectory, py::arg("bonds"), py::arg("momentum"), py::arg("inputs"),
+        py::arg("outputs"), py::arg("beta"), py::arg("n_steps"), py::arg("step"),
+        R"(Geodesic leapfrog of the bonds of independent perceptrons (soft potential, spherical bonds).
+
+bonds, momentum (n_perceptrons, n_inputs), inputs (n_patterns, n_inputs), outputs (n_patterns, n_perceptrons).
+Gives bonds, momentum and the changes (n_perceptrons,) of beta E + |p|^2/2; calculates in single precision.)");
   py::class_<FreeNetworks>(m, "FreeNetworks",
                            R"(Chains of a perceptron network with free hidden neurons, on one data set.
 
@@ -245,13 +338,19 @@ A new object has all hidden spins +1 and no bonds: call ``set_state`` first.)")
       .def("bonds", &bonds_of, py::arg("chain"), "Bonds (N_l, N_{l-1}) of layers 1 .. L.")
       .def_property("sweep", &FreeNetworks::sweep, &FreeNetworks::set_sweep,
                     "Number of sweeps done: the clock of the random numbers.")
-      .def("run", &run, py::arg("n_draws"), py::arg("every"), py::arg("beta"), py::arg("step"), py::kw_only(),
-           py::arg("bond_passes") = 1, py::arg("spin_passes") = 1, py::arg("threads") = 0,
-           "n_draws times `every` sweeps; beta (n_chains,), step (n_chains, depth).  Gives energy (n_chains, "
-           "n_draws, "
-           "depth), the numbers of accepted moves since the last draw (n_chains, n_draws, depth + 1) and the "
-           "largest "
-           "drift of a field (n_chains,).")
+      .def(
+          "run", &run, py::arg("n_draws"), py::arg("every"), py::arg("beta"), py::arg("step"), py::kw_only(),
+          py::arg("bond_passes") = 1, py::arg("spin_passes") = 1, py::arg("trajectory_steps") = 0,
+          py::arg("trajectory_step") = 0.0, py::arg("threads") = 0,
+          "n_draws times `every` sweeps; beta (n_chains,), step (n_chains, depth).  For trajectory_steps > 0 "
+          "a bond "
+          "pass is a trajectory of so many steps of length trajectory_step for every perceptron (soft "
+          "potential, "
+          "spherical bonds, finite beta), else a sweep of rotations or flips.  Gives energy (n_chains, "
+          "n_draws, "
+          "depth), the numbers of accepted moves since the last draw (n_chains, n_draws, depth + 1) and the "
+          "largest "
+          "drift of a field (n_chains,).")
       .def("energy", &energy, "Energies (n_chains, depth) by layer, from the fields as they are kept.")
       .def(
           "rebuild", [](FreeNetworks& networks, Index c) { return chain_of(networks, c).rebuild(); },

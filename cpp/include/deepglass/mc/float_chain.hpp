@@ -6,6 +6,7 @@
 
 #include "deepglass/mc/float_kernels.hpp"
 #include "deepglass/mc/network.hpp"
+#include "deepglass/mc/trajectory.hpp"
 
 namespace deepglass::mc {
 
@@ -28,6 +29,9 @@ class FloatChain final : public Chain {
 
   void bond_pass(const Schedule& schedule, std::uint64_t sweep, Index pass, int threads,
                  Accepted& accepted) override {
+    if constexpr (std::is_same_v<Potential, Soft>) {
+      if (schedule.trajectory_steps > 0) return trajectory_pass(schedule, sweep, pass, threads, accepted);
+    }
     const bool rotation = !problem_.binary;
     if (orders_.empty()) {
       orders_.resize(static_cast<std::size_t>(depth() + 1));
@@ -250,6 +254,78 @@ class FloatChain final : public Chain {
     for (Index l = 1; l < depth(); ++l)
       sum += static_cast<double>(problem_.width(l) * problem_.width(l + 1) * row_);
     return sum;
+  }
+
+  // One trajectory for every perceptron, sixteen at a time.
+  void trajectory_pass(const Schedule& schedule, std::uint64_t sweep, Index pass, int threads,
+                       Accepted& accepted) {
+    std::vector<Index> first_strip(index(depth() + 2), 0);
+    for (Index l = 1; l <= depth(); ++l)
+      first_strip[index(l + 1)] = first_strip[index(l)] + bond_row(l) / kLanes;
+    const Index n_strips = first_strip.back();
+    std::vector<Index> counts(index(n_strips));
+    const double work = 0.1 * bond_updates() * static_cast<double>(schedule.trajectory_steps);
+    parallel_for(n_strips, {threads, work}, [&](Index task) {
+      const Index layer =
+          std::upper_bound(first_strip.begin(), first_strip.end(), task) - first_strip.begin() - 1;
+      const Index below = problem_.width(layer - 1), first = (task - first_strip[index(layer)]) * kLanes;
+      const int n_real = static_cast<int>(std::min<Index>(kLanes, problem_.width(layer) - first));
+      TrajectoryRoom room(below, row_);
+      float* const gaps = gaps_[index(layer)].data() + first * stride_;
+      for (Index m = 0; m < row_; m += kLanes) {
+        transpose_lanes(gaps + m, stride_, room.gap.data() + m * kLanes, kLanes);
+        transpose_lanes(spins_[index(layer)].data() + first * stride_ + m, stride_,
+                        room.spin.data() + m * kLanes, kLanes);
+      }
+      float* const bonds = bonds_[index(layer)].data() + first;
+      for (Index k = 0; k < below; ++k) {
+        for (int lane = 0; lane < kLanes; ++lane)
+          room.direction.data()[k * kLanes + lane] = 0.5f * bonds[k * bond_row(layer) + lane];
+      }
+      const Words words(seed_, number_, Purpose::kTrajectory, layer, pass, sweep);
+      double limit[kLanes], rise[kLanes];
+      for (int lane = 0; lane < n_real; ++lane)
+        limit[lane] = trajectory_numbers(words, first + lane, below, lane, room.momentum.data());
+      if (!problem_.dense(layer)) keep_present(layer, first, n_real, room);
+      follow_trajectory(
+          {below, problem_.n_inputs(layer), problem_.n_patterns, stride_, spins_[index(layer - 1)].data()},
+          schedule.beta, schedule.trajectory_steps, schedule.trajectory_step, room, rise);
+      bool moved[kLanes] = {};
+      for (int lane = 0; lane < n_real; ++lane) {
+        moved[lane] = rise[lane] <= limit[lane];
+        counts[index(task)] += moved[lane];
+      }
+      for (Index k = 0; k < below; ++k) {
+        for (int lane = 0; lane < n_real; ++lane) {
+          float& bond = bonds[k * bond_row(layer) + lane];
+          if (moved[lane]) bond = 2 * room.direction.data()[k * kLanes + lane];
+        }
+      }
+      std::fill(room.gap.data() + problem_.n_patterns * kLanes, room.gap.data() + row_ * kLanes, kPad);
+      alignas(64) float block[kLanes * kLanes];
+      for (Index m = 0; m < row_; m += kLanes) {
+        transpose_lanes(room.gap.data() + m * kLanes, kLanes, block, kLanes);
+        for (int lane = 0; lane < n_real; ++lane) {
+          if (moved[lane])
+            std::memcpy(gaps + lane * stride_ + m, block + lane * kLanes, kLanes * sizeof(float));
+        }
+      }
+    });
+    for (Index l = 1; l <= depth(); ++l) {
+      for (Index t = first_strip[index(l)]; t < first_strip[index(l + 1)]; ++t)
+        accepted.bonds[index(l)] += counts[index(t)];
+    }
+  }
+
+  // Bonds that are not there do not move.
+  void keep_present(Index layer, Index first, int n_real, TrajectoryRoom& room) const {
+    std::fill_n(room.present.data(), room.present.size(), 0.0f);
+    for (int lane = 0; lane < n_real; ++lane) {
+      const std::int32_t* const inputs =
+          problem_.graph(layer).data() + (first + lane) * problem_.n_inputs(layer);
+      for (Index q = 0; q < problem_.n_inputs(layer); ++q) room.present.data()[inputs[q] * kLanes + lane] = 1;
+    }
+    for (Index at = 0; at < room.present.size(); ++at) room.momentum.data()[at] *= room.present.data()[at];
   }
 
   // 1 / beta, so that 0 times infinity does not arise.

@@ -35,6 +35,10 @@ struct Schedule {
   double beta = 1;
   std::vector<double> step;  // of layers 1 .. L: angles of rotations are uniform in (-step, step)
   Index bond_passes = 1, spin_passes = 1;  // in a sweep
+  // A bond pass is a sweep of pair rotations or flips; for trajectory_steps > 0 it is a trajectory of so many
+  // steps of this length (soft potential, spherical bonds, finite beta).
+  Index trajectory_steps = 0;
+  double trajectory_step = 0;
 };
 
 struct Accepted {
