@@ -105,7 +105,7 @@ class FloatChain final : public Chain {
     if (n_hidden == 0) return;
     const Index widest = *std::max_element(problem_.widths.begin(), problem_.widths.end());
     // As many patterns together as the first cache holds.
-    const Index groups = round_up(widest, kLanes) <= 80 ? 2 : 1, block = groups * kLanes;
+    const Index groups = round_up(widest, kLanes) <= 112 ? 2 : 1, block = groups * kLanes;
     const Index n_blocks = round_up(row_, block) / block;
     std::vector<Index> counts(index(n_blocks * n_hidden));
     parallel_for(n_blocks, {threads, 0.1 * spin_updates()}, [&](Index b) {

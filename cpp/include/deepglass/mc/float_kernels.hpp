@@ -138,6 +138,7 @@ Index flip_spins(const SpinLayer& layer, const Words& words, Index first, SpinTi
   Index n_accepted = 0;
   alignas(64) float limit[kSpinBatch * kPatterns];
   const float* minus_spin[2][kTurn];  // rows of -S S_j
+  const float* const mine[2] = {spin, spin + kTurn * row};
   unsigned accepted[2] = {};
   const auto apply = [&](int half, const float* bond) {
     for (unsigned left = accepted[half]; left != 0; left &= left - 1) {
@@ -171,7 +172,7 @@ Index flip_spins(const SpinLayer& layer, const Words& words, Index first, SpinTi
         store(offset + e,
               (load<HalfFloats>(layer.spin + at + e) > HalfFloats{}) & static_cast<std::int32_t>(opposite));
       }
-      for (int p = 0; p < kTurn; ++p) minus_spin[half][p] = spin + (half * kTurn + p) * row + offset[p];
+      for (int p = 0; p < kTurn; ++p) minus_spin[half][p] = mine[half] + p * row + offset[p];
       constexpr int kRows = 4;
       for (int p = 0; p < kTurn; p += kRows) {
         try_flip<Potential, kRows>(n, gap + (half * kTurn + p) * row, row, minus_spin[half] + p, bond,

@@ -4,6 +4,7 @@
 // tree of add_lanes: a trajectory is the same bits on every CPU level.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <new>
@@ -254,7 +255,7 @@ class Aligned {
   Aligned() = default;
   explicit Aligned(Index size, T value = T{})
       : line_(static_cast<std::size_t>((size * sizeof(T) + 63) / 64)), size_(size) {
-    for (Index i = 0; i < size; ++i) data()[i] = value;
+    std::fill_n(data(), size, value);
   }
   T* data() { return reinterpret_cast<T*>(line_.data()); }
   const T* data() const { return reinterpret_cast<const T*>(line_.data()); }

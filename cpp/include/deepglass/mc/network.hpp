@@ -83,7 +83,7 @@ struct MoveOrder {
 };
 
 constexpr std::uint64_t kFreshFieldsEvery = 100;  // sweeps, counted from the first
-constexpr double kLargestDrift = 1e-3;        // of a field between two of them
+constexpr double kLargestDrift = 1e-3;            // of a field between two of them
 
 // A sweep: the bond passes, then the spin passes; fields are computed anew at fixed sweeps.
 inline void sweep_chain(Chain& chain, const Schedule& schedule, std::uint64_t sweep, int threads,
