@@ -63,7 +63,7 @@ class _Numbers:
         """
         n_strips, kinds = -(-width // 4), 1 if binary else 2
         words = self._blocks(1, layer, pass_, sweep, 0, n_strips * n_moves * kinds)
-        words = words.reshape(n_strips, n_moves, kinds, 4).transpose(2, 1, 0, 3).reshape(kinds, n_moves, -1)
+        words = words.reshape(n_strips, n_moves, kinds, 4).transpose(2, 1, 0, 3).reshape(kinds, n_moves, 4 * n_strips)
         return words[0, :, :width], words[-1, :, :width]
 
     def order(self, layer: int, pass_: int, sweep: int, n: int) -> list[int]:
