@@ -166,10 +166,8 @@ def check_twin(
     assert np.array_equal(got["bonds_accepted"][0], twin.bonds_accepted)
     assert np.array_equal(got["spins_accepted"][0], twin.spins_accepted)
     assert got["drift"][0] == twin.drift
-    for layer, expected in zip(networks.spins(0), twin.spins, strict=True):
-        assert np.array_equal(layer, expected)
-    for layer, expected in zip(networks.bonds(0), twin.bonds, strict=True):
-        assert np.array_equal(layer, expected)
+    assert all(np.array_equal(S, expected) for S, expected in zip(networks.spins(0), twin.spins, strict=True))
+    assert all(np.array_equal(J, expected) for J, expected in zip(networks.bonds(0), twin.bonds, strict=True))
 
 
 @settings(max_examples=60)
@@ -311,8 +309,8 @@ def test_a_graph_of_two_networks() -> None:
 )
 def test_single_pattern(n: int, beta: float, potential: str) -> None:
     networks = random_problem((n, n, n), 1, potential).started(n_chains=32)
-    sweep(networks, 1, 100, beta=beta)
-    energy = sweep(networks, 100, 2, beta=beta)["energy"]
+    sweep(networks, 1, 50, beta=beta)
+    energy = sweep(networks, 2000 if n < 10 else 50, 2, beta=beta)["energy"]
     assert largest(energy.mean(axis=1) / n, single_pattern_energy(n, beta, potential)) < 4
 
 
@@ -659,6 +657,29 @@ def test_norms_and_entries(kind: tuple[str, bool]) -> None:
     spins = networks.spins(0)
     assert all(set(np.unique(S)) == {-1, 1} for S in spins)
     assert np.array_equal(spins[0], problem.inputs) and np.array_equal(spins[-1], problem.outputs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "passes"),
+    [(("soft", True), {}), (("soft", False), {"bond_passes": 0}), (("count", False), {"bond_passes": 0})],
+)
+def test_gauge_symmetry(kind: tuple[str, bool], passes: dict[str, int]) -> None:
+    """A hidden neuron of the other sign, with its bonds: where moves are flips, the same trajectory to the last bit."""
+    problem, neuron = random_problem((9, 12, 7, 10), 20, *kind), 5
+    spins, bonds = problem.random_state(np.random.default_rng(1))
+    first, second = problem.networks(), problem.networks()
+    first.set_state(0, spins, bonds)
+    spins[0][:, neuron] *= -1
+    bonds[0][neuron] *= -1
+    bonds[1][:, neuron] *= -1
+    second.set_state(0, spins, bonds)
+    results = [sweep(networks, 110, beta=2.0, **passes) for networks in (first, second)]
+    assert all(np.array_equal(results[0][name], results[1][name]) for name in results[0])
+    assert not np.array_equal(first.spins(0)[1], spins[0])
+    signs = np.where(np.arange(12) == neuron, -1, 1)
+    assert np.array_equal(first.spins(0)[1] * signs, second.spins(0)[1])
+    assert np.array_equal(first.bonds(0)[0] * signs[:, None], second.bonds(0)[0])
+    assert np.array_equal(first.bonds(0)[1] * signs, second.bonds(0)[1])
 
 
 @pytest.mark.parametrize("potential", ["soft", "count"])
