@@ -38,37 +38,38 @@ f32 = np.float32
 
 @dataclass(frozen=True)
 class _Numbers:
-    """Random words: key = seed, counter = (block, sweep, stream); the stream is chain, layer, purpose and pass."""
+    """Random words: key = seed, counter = (block, sweep, stream); the stream is chain, layer, purpose and pass.
+
+    They come in tiles of 128: number 32 k + b of tile t is word k of block 32 t + b.
+    """
 
     seed: int
     chain: int
 
-    def _blocks(self, purpose: int, layer: int, pass_: int, sweep: int, first: int, count: int) -> Words:
+    def _tiles(self, purpose: int, layer: int, pass_: int, sweep: int, n_tiles: int) -> Words:
+        """Tiles 0, 1, ..., (n_tiles, 128)."""
         stream = self.chain | layer << 24 | purpose << 36 | pass_ << 40
-        return philox_words(self.seed, stream, 4 * count, 4 * ((sweep << 32) + first)).reshape(count, 4)
+        words = philox_words(self.seed, stream, 128 * n_tiles, 4 * (sweep << 32))
+        return words.reshape(n_tiles, 32, 4).transpose(0, 2, 1).reshape(n_tiles, 128)
 
     def spins(self, layer: int, pass_: int, sweep: int, width: int, n_patterns: int) -> Words:
-        """Words of the acceptance of each neuron and pattern, (width, n_patterns).
+        """For the acceptance of each neuron and pattern, (width, n_patterns): a tile is 8 neurons, 16 patterns."""
+        n_groups, batches = -(-n_patterns // LANES), -(-width // 8)
+        words = self._tiles(0, layer, pass_, sweep, n_groups * batches).reshape(n_groups, batches * 8, LANES)
+        return words.transpose(1, 0, 2).reshape(batches * 8, n_groups * LANES)[:width, :n_patterns]
 
-        Four blocks for a neuron in sixteen patterns: pattern 4 k + c takes word k of block c.
-        """
-        n_groups, padded = -(-n_patterns // LANES), -(-width // 8) * 8
-        words = self._blocks(0, layer, pass_, sweep, 0, n_groups * padded * 4).reshape(n_groups, padded, 4, 4)
-        return words.transpose(1, 0, 3, 2).reshape(padded, -1)[:width, :n_patterns]
-
-    def bonds(self, layer: int, pass_: int, sweep: int, n_moves: int, width: int, binary: bool) -> tuple[Words, Words]:
-        """Words of the acceptance and of the angle of each move and perceptron, (n_moves, width).
-
-        Two blocks for a move of four perceptrons, acceptances and angles; one if bonds are binary.
-        """
-        n_strips, kinds = -(-width // 4), 1 if binary else 2
-        words = self._blocks(1, layer, pass_, sweep, 0, n_strips * n_moves * kinds)
-        words = words.reshape(n_strips, n_moves, kinds, 4).transpose(2, 1, 0, 3).reshape(kinds, n_moves, 4 * n_strips)
-        return words[0, :, :width], words[-1, :, :width]
+    def bonds(self, layer: int, pass_: int, sweep: int, n_moves: int, width: int) -> tuple[Words, Words]:
+        """For acceptance and angle of each move and perceptron, (n_moves, width): a tile is 32 moves of 4."""
+        n_strips, batches = -(-width // 4), -(-n_moves // 32)
+        both = []
+        for purpose in (1, 2):
+            words = self._tiles(purpose, layer, pass_, sweep, n_strips * batches).reshape(n_strips, batches * 32, 4)
+            both.append(words.transpose(1, 0, 2).reshape(batches * 32, n_strips * 4)[:n_moves, :width])
+        return both[0], both[1]
 
     def order(self, layer: int, pass_: int, sweep: int, n: int) -> list[int]:
         """A random order of 0 .. n - 1 (Fisher, Yates)."""
-        words = self._blocks(2, layer, pass_, sweep, 0, -(-n // 4)).ravel()
+        words = self._tiles(3, layer, pass_, sweep, -(-n // 128)).ravel()
         order = list(range(n))
         for last, word in zip(range(n - 1, 0, -1), words.tolist(), strict=False):
             k = word * (last + 1) >> 32
@@ -83,13 +84,10 @@ def _minus_log_uniform(words: Words) -> Floats:
     exponent = (bits - np.int32(0x3F3504F3)) >> 23
     f = (bits - (exponent << 23)).view(f32) - f32(1)
     z = f * f
-    p = f * f32(-0.07902743772) + f32(0.1262231985)
-    p = p * f - f32(0.1299818376)
-    p = p * f + f32(0.1421449592)
-    p = p * f - f32(0.1664128146)
-    p = p * f + f32(0.2000104509)
-    p = p * f - f32(0.2500030642)
-    p = p * f + f32(0.3333333073)
+    z2 = z * z  # even and odd powers apart
+    even = (z * f32(0.1262231985) + f32(0.1421449592)) * z2 + (z * f32(0.2000104509) + f32(0.3333333073))
+    odd = (z * f32(-0.07902743772) - f32(0.1299818376)) * z2 + (z * f32(-0.1664128146) - f32(0.2500030642))
+    p = even + f * odd
     log_mantissa = f - (z * f32(0.5) - z * f * p)
     result: Floats = (31 - exponent).astype(f32) * f32(0.69314718056) - log_mantissa
     return result
@@ -213,7 +211,7 @@ class _Chain:
         width, n_inputs = self.inputs[layer].shape
         order = numbers.order(layer, pass_, sweep, n_inputs)
         moves = [(k, k) for k in order] if self.binary else list(zip(order[::2], order[1::2], strict=False))
-        acceptance, angle = numbers.bonds(layer, pass_, sweep, len(moves), width, self.binary)
+        acceptance, angle = numbers.bonds(layer, pass_, sweep, len(moves), width)
         limit = _minus_log_uniform(acceptance) * temperature
         # Odd numbers: an angle is as likely as its opposite.
         cos, sin = _cos_sin((angle.view(np.int32) | 1).astype(f32) * (step * f32(2.0**-31)))
@@ -294,7 +292,6 @@ def run(
     first_sweep: int = 0,
     bond_passes: int = 1,
     spin_passes: int = 1,
-    backward: bool = False,
 ) -> Trajectory:
     """One chain, from a given state: n_sweeps times the passes over the bonds, then those over the spins.
 
@@ -326,8 +323,6 @@ def run(
         How many, and the number of the first.
     bond_passes, spin_passes : int
         In each sweep.
-    backward : bool
-        Spins of the last layer first.
 
     Returns
     -------
@@ -359,7 +354,6 @@ def run(
     numbers = _Numbers(seed, chain)
     temperature = f32(min(1 / beta, 1e30) if beta > 0 else 1e30)
     steps = np.broadcast_to(np.asarray(step, f32), depth)
-    hidden = range(depth - 1, 0, -1) if backward else range(1, depth)
     energy = np.zeros((n_sweeps, depth))
     bonds_accepted, spins_accepted = np.zeros((2, n_sweeps, depth + 1))
     drift = 0.0
@@ -371,7 +365,7 @@ def run(
                     layer, numbers, sweep, pass_, temperature, steps[layer - 1]
                 )
         for pass_ in range(spin_passes):
-            for layer in hidden:
+            for layer in range(1, depth):
                 spins_accepted[t, layer] += state.flip_spins(layer, numbers, sweep, pass_, temperature)
         if (sweep + 1) % REBUILD_EVERY == 0:
             drift = max(drift, state.rebuild())
