@@ -1,7 +1,7 @@
 #include "deepglass/mc.hpp"
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 
 #include "bindings.hpp"
 
@@ -11,7 +11,7 @@ namespace {
 
 using mc::FreeNetworks;
 
-using Spins = py::array_t<std::int8_t, py::array::c_style | py::array::forcecast>;
+using Spins = py::array_t<std::int8_t, py::array::c_style>;  // no other numbers are taken for spins
 using Inputs = py::array_t<std::int32_t, py::array::c_style | py::array::forcecast>;
 
 std::vector<std::int8_t> checked_spins(const Spins& spins, const char* name, Index n_patterns, Index width) {
@@ -71,6 +71,13 @@ FreeNetworks make_networks(std::vector<Index> widths, const Spins& inputs, const
                                       std::to_string(layer->data()[k]));
         }
       }
+      for (Index i = 0; i < problem.width(l); ++i) {
+        std::vector<std::int32_t> row(layer->data(i, 0), layer->data(i, 0) + layer->shape(1));
+        std::sort(row.begin(), row.end());
+        if (std::adjacent_find(row.begin(), row.end()) != row.end()) {
+          throw std::invalid_argument("graph must name each input of a perceptron once");
+        }
+      }
       problem.inputs[static_cast<std::size_t>(l)].assign(layer->data(), layer->data() + layer->size());
     }
   }
@@ -84,6 +91,35 @@ mc::Chain& chain_of(FreeNetworks& networks, Index c) {
                             std::to_string(c));
   }
   return networks.chain(c);
+}
+
+// Real bonds that do not vanish or signs, and zeros outside the graph.
+void check_bonds(const mc::Problem& problem, Index layer, Span<const double> bonds) {
+  const Index below = problem.width(layer - 1);
+  std::vector<char> there(static_cast<std::size_t>(below), problem.dense(layer));
+  for (Index i = 0; i < problem.width(layer); ++i) {
+    if (!problem.dense(layer)) {
+      std::fill(there.begin(), there.end(), 0);
+      const Index n = problem.n_inputs(layer);
+      for (Index q = 0; q < n; ++q) {
+        there[static_cast<std::size_t>(problem.graph(layer)[static_cast<std::size_t>(i * n + q)])] = 1;
+      }
+    }
+    double norm = 0;
+    for (Index k = 0; k < below; ++k) {
+      const double bond = bonds[i * below + k];
+      norm += bond * bond;
+      const bool connected = there[static_cast<std::size_t>(k)] != 0;
+      if (!connected && bond != 0) throw std::invalid_argument("bonds must be 0 outside the graph");
+      if (connected && problem.binary && std::abs(bond) != 1) {
+        throw std::invalid_argument("bonds must be +1 or -1 for binary bonds, got " + std::to_string(bond));
+      }
+    }
+    if (!(norm > 0)) {
+      throw std::invalid_argument("bonds must not vanish, those of a perceptron of layer " +
+                                  std::to_string(layer) + " do");
+    }
+  }
 }
 
 void set_state(FreeNetworks& networks, Index c, const std::vector<Spins>& spins,
@@ -104,16 +140,7 @@ void set_state(FreeNetworks& networks, Index c, const std::vector<Spins>& spins,
     const Array& layer = bonds[static_cast<std::size_t>(l - 1)];
     const auto view = table(layer, "bonds", problem.width(l), problem.width(l - 1));
     require_finite(view, "bonds");
-    for (Index i = 0; i < problem.width(l); ++i) {
-      double norm = 0;
-      for (Index k = 0; k < problem.width(l - 1); ++k) {
-        const double bond = view[i * problem.width(l - 1) + k];
-        norm += bond * bond;
-      }
-      if (!(norm > 0))
-        throw std::invalid_argument("bonds must not vanish, those of a perceptron of layer " +
-                                    std::to_string(l) + " do");
-    }
+    check_bonds(problem, l, view);
   }
   for (Index l = 1; l < depth; ++l) chain.set_spins(l, checked[static_cast<std::size_t>(l - 1)].data());
   for (Index l = 1; l <= depth; ++l) chain.set_bonds(l, bonds[static_cast<std::size_t>(l - 1)].data());

@@ -202,7 +202,7 @@ class _Chain:
         return drift
 
     def move_bonds(self, layer: int, numbers: _Numbers, sweep: int, pass_: int, temperature: f32, step: f32) -> int:
-        """Each bond of each perceptron once, given the spins; in binary networks flips, else rotations of pairs.
+        """Each bond of each perceptron once, given the spins: flips of binary or single bonds, rotations of pairs.
 
         (J_a, J_b) -> (J_a cos p - J_b sin p, J_a sin p + J_b cos p),  p uniform in (-step, step);
         r_mu -> r_mu + S_mu (dJ_a S_a,mu + dJ_b S_b,mu) / sqrt(n_inputs).
@@ -210,7 +210,8 @@ class _Chain:
         w, r, S, below = self.w[layer], self.r[layer], self.S[layer], self.S[layer - 1]
         width, n_inputs = self.inputs[layer].shape
         order = numbers.order(layer, pass_, sweep, n_inputs)
-        moves = [(k, k) for k in order] if self.binary else list(zip(order[::2], order[1::2], strict=False))
+        flips = self.binary or n_inputs == 1
+        moves = [(k, k) for k in order] if flips else list(zip(order[::2], order[1::2], strict=False))
         acceptance, angle = numbers.bonds(layer, pass_, sweep, len(moves), width)
         limit = _minus_log_uniform(acceptance) * temperature
         # Odd numbers: an angle is as likely as its opposite.
@@ -221,7 +222,7 @@ class _Chain:
         for q, move in enumerate(moves):
             a, b = (self.inputs[layer][:, k] for k in move)
             w_a, w_b = w[i, a], w[i, b]
-            if self.binary:
+            if flips:
                 new_a, new_b = -w_a, -w_b
                 change = -w_a[:, None] * below[a]
             else:

@@ -32,7 +32,6 @@ class FloatChain final : public Chain {
     if constexpr (std::is_same_v<Potential, Soft>) {
       if (schedule.trajectory_steps > 0) return trajectory_pass(schedule, sweep, pass, threads, accepted);
     }
-    const bool rotation = !problem_.binary;
     if (orders_.empty()) {
       orders_.resize(static_cast<std::size_t>(depth() + 1));
       bytes_.resize(orders_.size());
@@ -42,7 +41,7 @@ class FloatChain final : public Chain {
       const Index layer = k + 1;
       MoveOrder& order = orders_[index(layer)];
       std::vector<std::int32_t> all(static_cast<std::size_t>(problem_.n_inputs(layer)));
-      order.draw(Words(seed_, number_, Purpose::kMatching, layer, pass, sweep), all, problem_.binary);
+      order.draw(Words(seed_, number_, Purpose::kMatching, layer, pass, sweep), all, !rotates(layer));
       Aligned<std::uint8_t>& bytes = bytes_[index(layer)];
       if (!problem_.dense(layer)) return;
       if (bytes.size() == 0) bytes = Aligned<std::uint8_t>(order.n * row_);
@@ -62,6 +61,7 @@ class FloatChain final : public Chain {
       thread_local BondRoom room;
       room.reserve(order.n, stride_, row_, problem_.dense(layer) ? 0 : order.n);
       const float temperature = temperature_of(schedule.beta);
+      const bool rotation = rotates(layer);
       const float step = rotation ? static_cast<float>(schedule.step[index(layer - 1)]) : 0;
       bond_numbers(Words(seed_, number_, Purpose::kBond, layer, pass, sweep),
                    Words(seed_, number_, Purpose::kAngle, layer, pass, sweep), strip, order.n, temperature,
@@ -243,6 +243,8 @@ class FloatChain final : public Chain {
     for (const Index n : problem_.widths) sum += n;
     return sum;
   }
+  // A single real bond, of which only the sign is free, is flipped.
+  bool rotates(Index layer) const { return !problem_.binary && problem_.n_inputs(layer) > 1; }
   double bond_updates() const {
     double sum = 0;
     for (Index l = 1; l <= depth(); ++l)

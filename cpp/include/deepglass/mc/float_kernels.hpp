@@ -184,9 +184,9 @@ Index flip_spins(const SpinLayer& layer, const Words& words, Index first, SpinTi
         const Energy trial = add_rows(sum + e * kHalf);
         const HalfFloats own_spin = load<HalfFloats>(layer.spin + here),
                          own = load<HalfFloats>(layer.gap + here);
+        const auto bound = load<HalfFloats>(limit + (i % kSpinBatch) * kPatterns + half * kTurn + e * kHalf);
         const HalfInts yes =
-            Potential::rise(energy[half][e], trial, own) <=
-            load<HalfFloats>(limit + (i % kSpinBatch) * kPatterns + half * kTurn + e * kHalf);
+            (Potential::rise(energy[half][e], trial, own) <= bound) & (own < kPad - HalfFloats{});
         energy[half][e] = yes ? trial : energy[half][e];
         const HalfInts flip = yes & kSignBit;
         store(layer.spin + here, reinterpret_cast<HalfInts>(own_spin) ^ flip);

@@ -215,7 +215,7 @@ DEEPGLASS_LANES Eight add_rows(const Eight* row) {
   return __builtin_shufflevector(add_four_rows(row), add_four_rows(row + 4), 0, 1, 2, 3, 4, 5, 6, 7);
 }
 
-// -log(u), u = (word + 1/2) / 2^32, to 2e-8 absolutely: a Metropolis move is accepted where
+// -log(u), u = ((word >> 1) + 1/2) / 2^31, to 2e-8 absolutely: a Metropolis move is accepted where
 // beta dE <= -log(u).  Chebyshev series of (log(1+f) - f + f^2/2) / f^3 on sqrt(1/2) - 1 .. sqrt(2) - 1.
 DEEPGLASS_LANES Floats minus_log_uniform(Ints word) {
   const Ints half = reinterpret_cast<Ints>(reinterpret_cast<Ints>(word) >> 1) & 0x7FFFFFFF;

@@ -69,15 +69,15 @@ struct MoveOrder {
   Index n = 0;
   std::vector<std::int32_t> first, second;
 
-  void draw(const Words& words, Span<std::int32_t> order, bool binary) {
+  void draw(const Words& words, Span<std::int32_t> order, bool flips) {
     const Index size = order.size();
-    n = binary ? size : size / 2;
+    n = flips ? size : size / 2;
     first.resize(static_cast<std::size_t>(n));
     second.resize(static_cast<std::size_t>(n));
     random_order(words, order);
     for (Index q = 0; q < n; ++q) {
-      first[static_cast<std::size_t>(q)] = order[binary ? q : 2 * q];
-      second[static_cast<std::size_t>(q)] = order[binary ? q : 2 * q + 1];
+      first[static_cast<std::size_t>(q)] = order[flips ? q : 2 * q];
+      second[static_cast<std::size_t>(q)] = order[flips ? q : 2 * q + 1];
     }
   }
 };
