@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import random
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -376,7 +378,7 @@ def test_ctrl_c_from_outside_is_answered_soon() -> None:
         sim = Simulation(network, random_data(network, 64, seed=1), beta=5.0, n_chains=2, seed=1, threads=1)
         sim.run(10)
         print("started", flush=True)
-        run = sim.run(10**9, every=100); draws = (sim.sweep - 10) // 100
+        run = sim.run(10**7, every=100); draws = (sim.sweep - 10) // 100
         print(time.time(), run.attrs["interrupted"], run.sizes["draw"] == draws, sim.run(5).sizes["draw"])
         """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -395,11 +397,11 @@ CHECKPOINTED = {"every": 13, "observe": ALL, "lags": (0, 1, 30, 150), "waiting_t
 
 
 def test_checkpoint_of_a_whole_run(tmp_path: Path) -> None:
-    expected = simulation().run(50, **CHECKPOINTED | {"waiting_times": (0, 20), "lags": "log"})
-    arguments = CHECKPOINTED | {"waiting_times": (0, 20), "checkpoint": tmp_path / "run.h5"}
+    options = {**CHECKPOINTED, "waiting_times": (0, 20), "lags": "log"}
+    expected = simulation().run(50, **options)
     for _ in range(2):  # the second time from the file
         sim = simulation()
-        xr.testing.assert_identical(sim.run(50, **arguments), expected)
+        xr.testing.assert_identical(sim.run(50, checkpoint=tmp_path / "run.h5", **options), expected)
         assert sim.sweep == 50
     assert os.listdir(tmp_path) == ["run.h5"]
 
@@ -429,52 +431,44 @@ def test_run_goes_on_from_a_checkpoint(stop_at: int, tmp_path: Path) -> None:
     assert state(sim) == state(fresh) == state(whole)
 
 
-KILLED = """if True:
-    import sys
-    from deepglass.mc import PerceptronNetwork, Simulation, random_data
-
+def killed_run(**arguments: Any) -> tuple[Simulation, xr.Dataset]:
     network = PerceptronNetwork(width=(17, 15, 16, 13), depth=3)
     sim = Simulation(network, random_data(network, 40, seed=1), beta=3.0, n_chains=2, seed=5, threads=1)
     sim.tune(10)
-    run = sim.run(
-        12000, every=7, observe=("energy", "acceptance", "bond_overlap"), lags="log", waiting_times=(0, 2000, 6000),
-        checkpoint=sys.argv[1] if len(sys.argv) > 1 else None, checkpoint_interval=0.0,
-        progress=lambda done, total: print(done, flush=True),
-    )
+    observe = ("energy", "acceptance", "bond_overlap")
+    return sim, sim.run(9000, every=47, observe=observe, lags="log", waiting_times=(0, 2000, 6000), **arguments)
+
+
+KILLED = f"""if True:
+    import sys
+    from typing import Any
+    import xarray as xr
+    from deepglass.mc import PerceptronNetwork, Simulation, random_data
+
+{textwrap.indent(inspect.getsource(killed_run), "    ")}
+    say = lambda done, total: print(done, flush=True)
+    killed_run(checkpoint=sys.argv[1], checkpoint_interval=0.0, progress=say)
     """
 
 
 @pytest.mark.no_sanitizer
 def test_killed_at_any_moment(tmp_path: Path) -> None:
-    scope: dict[str, Any] = {}
-    exec(
-        KILLED.replace("if True:", "if 1:").replace("progress=lambda done, total: print(done, flush=True),", ""), scope
-    )
-    expected: xr.Dataset = scope["run"]
+    """The process is killed five times, with draws, lags and kept configurations in flight."""
+    whole, expected = killed_run()
     path = tmp_path / "run.h5"
-    moments, resumed = random.Random(7), []
+    moments, began = random.Random(7), []
     for _ in range(5):
         process = subprocess.Popen([sys.executable, "-c", KILLED, path], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        resumed.append(int(process.stdout.readline()))
-        time.sleep(moments.uniform(0.0, 0.5))
+        began.append(int(process.stdout.readline()))
+        time.sleep(moments.uniform(0.0, 0.4))
         process.kill()
         process.communicate()
-    assert resumed == sorted(resumed) and resumed[0] == 0 < resumed[-1] <= 12000
-    network = PerceptronNetwork(width=(17, 15, 16, 13), depth=3)
-    sim = Simulation(network, random_data(network, 40, seed=1), beta=3.0, n_chains=2, seed=5)
-    sim.tune(10)
-    run = sim.run(
-        12000,
-        every=7,
-        observe=("energy", "acceptance", "bond_overlap"),
-        lags="log",
-        waiting_times=(0, 2000, 6000),
-        checkpoint=path,
-    )
+    assert began == sorted(began) and began[0] == 0 < began[-1] < 9000
+    sim, run = killed_run(checkpoint=path)
     xr.testing.assert_identical(run, expected)
-    assert state(sim) == state(scope["sim"])
-    assert {p for p in os.listdir(tmp_path) if not p.endswith(".part")} == {"run.h5"}
+    assert state(sim) == state(whole)
+    assert {name for name in os.listdir(tmp_path) if not name.endswith(".part")} == {"run.h5"}
 
 
 @pytest.mark.no_sanitizer

@@ -445,18 +445,17 @@ class Checkpoint:
                 if found != value:
                     raise ValueError(f"checkpoint {self.path} is of another {part}: {name} is {found}, not {value}")
         engine = self._simulation._engine
-        for chain, memory in enumerate(stored["memory"].values):
-            engine.set_memory(chain, _unpacked(memory, engine.memory(chain)))
-        engine.sweep = int(stored.attrs["sweep"])
-        run.done = int(stored.attrs["done"])
-        run.moves = stored["moves"].values
-        run.series = {name: stored[f"series_{name}"].values for name in run.series}
-        for k in json.loads(stored.attrs["kept"]):
-            like = run._machines()
-            run.kept[k] = []
-            for packed, (spins, bonds) in zip(stored[f"kept_{k}"].values, like, strict=True):
-                layers = _unpacked(packed, [*spins, *bonds])
-                run.kept[k].append((tuple(layers[: len(spins)]), tuple(layers[len(spins) :])))
+        engine.sweep, run.done = int(stored.attrs["sweep"]), int(stored.attrs["done"])
+        run.kept = {k: run._machines() for k in json.loads(stored.attrs["kept"])}  # of the right shapes
+        parts = iter(_unpacked(stored["content"].values, self._content(run)))
+        for chain in range(self._simulation.n_chains):
+            engine.set_memory(chain, [next(parts) for _ in engine.memory(chain)])
+        run.moves = next(parts)
+        run.series = {name: next(parts) for name in run.series}
+        run.kept = {
+            k: [(tuple(next(parts) for _ in spins), tuple(next(parts) for _ in bonds)) for spins, bonds in machines]
+            for k, machines in run.kept.items()
+        }
         _log.info("run goes on from %s at sweep %d", self.path, engine.sweep)
         return True
 
@@ -469,27 +468,25 @@ class Checkpoint:
         """Write the whole file, or leave the older one as it is."""
         import xarray as xr
 
-        engine, chains = self._simulation._engine, range(self._simulation.n_chains)
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "memory": np.stack([_packed(engine.memory(chain)) for chain in chains]),
-            "moves": run.moves,
-        }
-        arrays |= {f"series_{name}": values for name, values in run.series.items()}
-        for k, machines in run.kept.items():
-            arrays[f"kept_{k}"] = np.stack([_packed([*spins, *bonds]) for spins, bonds in machines])
-        variables = {
-            name: ([f"{name}_{axis}" for axis in range(values.ndim)], values) for name, values in arrays.items()
-        }
         identity = {**self.identity, "run": {**self.identity["run"], "first_sweep": run.plan.first_sweep}}
         attributes = {
             **io.provenance("mc.Simulation.run", {"file": "checkpoint"}),
             "identity": json.dumps(identity),
-            "sweep": engine.sweep,
+            "sweep": self._simulation.sweep,
             "done": run.done,
-            "kept": json.dumps(sorted(run.kept)),
+            "kept": json.dumps(list(run.kept)),
         }
-        io.save(xr.Dataset(variables, attrs=attributes), self.path)
+        io.save(xr.Dataset({"content": ("byte", _packed(self._content(run)))}, attrs=attributes), self.path)
         self._last = time.monotonic()
+
+    def _content(self, run: Run) -> list[npt.NDArray[Any]]:
+        """All arrays of a run.  They are written as one: a variable of its own costs milliseconds."""
+        arrays = [part for chain in range(self._simulation.n_chains) for part in self._simulation._engine.memory(chain)]
+        arrays += [run.moves, *run.series.values()]
+        for machines in run.kept.values():
+            for spins, bonds in machines:
+                arrays += [*spins, *bonds]
+        return arrays
 
 
 def _digest(data: Data) -> str:
@@ -506,7 +503,7 @@ def _packed(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
 
 def _unpacked(packed: npt.NDArray[np.uint8], like: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
     if packed.size != sum(array.nbytes for array in like):
-        raise ValueError(f"checkpoint must hold {sum(array.nbytes for array in like)} bytes a chain, got {packed.size}")
+        raise ValueError(f"checkpoint must hold {sum(array.nbytes for array in like)} bytes, got {packed.size}")
     ends = np.cumsum([array.nbytes for array in like])
     parts = np.split(np.ascontiguousarray(packed), ends[:-1])
     return [part.copy().view(array.dtype).reshape(array.shape) for part, array in zip(parts, like, strict=True)]

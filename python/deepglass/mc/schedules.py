@@ -250,10 +250,10 @@ def replica_exchange(
     n_places, n_draws = ladder.size, n_sweeps // every
     before = -(-burn_in // swap_every)  # turns before the measurements
     n_turns = before + n_sweeps // swap_every
-    sim = Simulation(network, data, beta=np.tile(ladder, n_ladders), n_chains=n_ladders * n_places, **simulation)
-    exchange = _Exchange(ladder, n_ladders, child_seed(sim.seed, _SWAP_SEED))
     shape = (n_ladders, n_draws, n_places, network.depth)
     refuse_too_large("the measurements", 8 * (network.depth + 1) * math.prod(shape[:-1]))
+    sim = Simulation(network, data, beta=np.tile(ladder, n_ladders), n_chains=n_ladders * n_places, **simulation)
+    exchange = _Exchange(ladder, n_ladders, child_seed(sim.seed, _SWAP_SEED))
     energy, replica = np.full(shape, np.nan), np.zeros(shape[:-1], np.int64)
     turn, interrupted = 0, False
     with reporting(progress, "sweeps") as report:
