@@ -13,7 +13,7 @@ from .. import _core
 from .data import Data
 from .network import PerceptronNetwork
 
-__all__ = ["Engine", "Moves", "Record", "estimated_bytes", "make_engine"]
+__all__ = ["Engine", "Moves", "Record", "acceptance", "estimated_bytes", "make_engine"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -34,9 +34,26 @@ class Record:
     """What was measured at each draw."""
 
     energy: Floats  # (n_chains, n_draws, depth)
-    bond_acceptance: Floats  # (n_chains, n_draws, depth)
-    neuron_acceptance: Floats  # (n_chains, n_draws, depth); NaN where no neuron moves
+    accepted: Floats  # (2, n_chains, n_draws, depth): moves of bonds and of neurons since the last draw
+    attempted: Floats  # the same
     drift: float  # largest change of a field when it was computed anew
+
+    @property
+    def acceptance(self) -> Floats:
+        """Fractions, shape (2, n_chains, n_draws, depth)."""
+        return acceptance(self.accepted, self.attempted)
+
+    def followed_by(self, later: Record) -> Record:
+        """Give what would have been measured without the stop between the two."""
+        accepted, attempted = self.accepted + later.accepted, self.attempted + later.attempted
+        return Record(later.energy, accepted, attempted, max(self.drift, later.drift))
+
+
+def acceptance(accepted: Floats, attempted: Floats) -> Floats:
+    """Fraction of accepted moves; NaN where there were none."""
+    fraction = np.full(accepted.shape, np.nan)
+    np.divide(accepted, attempted, out=fraction, where=attempted > 0.0)
+    return fraction
 
 
 class Engine(Protocol):
@@ -77,14 +94,12 @@ class _Free:
             n_chains=n_chains,
             seed=seed,
         )
-        half = 1 if network.bonds == "binary" else 2
         layers = range(1, network.depth + 1)
-        self._bond_attempts = np.array(
-            [network.widths[layer] * (network.n_inputs(layer) // half) for layer in layers], float
-        )
         self._perceptrons = np.array([network.widths[layer] for layer in layers], float)
-        self._spin_attempts = np.array([network.widths[layer] * data.n_patterns for layer in layers], float)
-        self._spin_attempts[-1] = 0.0
+        moves = [network.n_inputs(layer) // (1 if network.bonds == "binary" else 2) for layer in layers]
+        self._bond_moves = self._perceptrons * moves  # of a pass
+        self._spin_moves = self._perceptrons * data.n_patterns
+        self._spin_moves[-1] = 0.0
 
     @property
     def sweep(self) -> int:
@@ -108,14 +123,15 @@ class _Free:
             **trajectory,
             threads=threads,
         )
-        bond_attempts = self._perceptrons if moves.trajectory_steps else self._bond_attempts
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return Record(
-                out["energy"],
-                out["bonds_accepted"][..., 1:] / (bond_attempts * (every * moves.bond_passes)),
-                out["spins_accepted"][..., 1:] / (self._spin_attempts * (every * moves.spin_passes)),
-                float(np.max(out["drift"])),
-            )
+        bond_moves = self._perceptrons if moves.trajectory_steps else self._bond_moves
+        attempted = every * np.array([moves.bond_passes * bond_moves, moves.spin_passes * self._spin_moves])
+        accepted = np.stack([out["bonds_accepted"][..., 1:], out["spins_accepted"][..., 1:]])
+        return Record(
+            out["energy"],
+            accepted,
+            np.broadcast_to(attempted[:, None, None], accepted.shape),
+            float(np.max(out["drift"])),
+        )
 
     def set_state(self, chain: int, spins: Sequence[npt.NDArray[np.int8]], bonds: Sequence[npt.NDArray[Any]]) -> None:
         self._core.set_state(chain, list(spins[1:-1]), list(bonds))
@@ -135,6 +151,8 @@ class _Free:
 
 class _Slaved:
     def __init__(self, network: PerceptronNetwork, data: Data, n_chains: int, seed: int) -> None:
+        if network.connectivity is not None:
+            raise ValueError(f"connectivity must be None with slaved neurons, got {network.connectivity}")
         self._network, self._n_chains = network, n_chains
         self._core = _core.SlavedNetworks(
             list(network.widths),
@@ -144,7 +162,6 @@ class _Slaved:
             n_chains=n_chains,
             seed=seed,
         )
-        self._names: list[str] = []
 
     @property
     def sweep(self) -> int:
@@ -155,18 +172,16 @@ class _Slaved:
         self._core.sweep = sweep
 
     def run(self, n_draws: int, every: int, beta: Floats, moves: Moves, threads: int) -> Record:
-        depth = self._network.depth
-        energy = np.zeros((self._n_chains, n_draws, depth))
-        acceptance = np.empty((self._n_chains, n_draws, depth))
+        if moves.bond_passes != 1:
+            raise ValueError(f"bond_passes must be 1 with slaved neurons, got {moves.bond_passes}")
+        shape = (self._n_chains, n_draws, self._network.depth)
+        energy, accepted, attempted = np.zeros(shape), np.zeros((2, *shape)), np.zeros((2, *shape))
         for draw in range(n_draws):
             self._core.reset_counters()
             self._core.run(every, beta, moves.step, threads=threads)
             energy[:, draw, -1] = self._core.energy()
-            attempts = self._core.attempts()
-            acceptance[:, draw] = np.divide(
-                self._core.acceptances(), attempts, out=np.full(attempts.shape, np.nan), where=attempts > 0
-            )
-        return Record(energy, acceptance, np.full(acceptance.shape, np.nan), 0.0)
+            accepted[0, :, draw], attempted[0, :, draw] = self._core.acceptances(), self._core.attempts()
+        return Record(energy, accepted, attempted, 0.0)
 
     def set_state(self, chain: int, spins: Sequence[npt.NDArray[np.int8]], bonds: Sequence[npt.NDArray[Any]]) -> None:
         kind = np.int8 if self._network.bonds == "binary" else np.float32
@@ -178,11 +193,24 @@ class _Slaved:
     def bonds(self, chain: int) -> list[npt.NDArray[Any]]:
         return list(self._core.bonds(chain))
 
+    # The entries of a state, in the order of their names, are arrays, lists of arrays or numbers.
+
     def memory(self, chain: int) -> list[npt.NDArray[Any]]:
-        raise NotImplementedError
+        state = self._core.state(chain)
+        parts: list[npt.NDArray[Any]] = []
+        for name in sorted(state):
+            parts += [np.asarray(x) for x in (state[name] if isinstance(state[name], list) else [state[name]])]
+        return parts
 
     def set_memory(self, chain: int, memory: Sequence[npt.NDArray[Any]]) -> None:
-        raise NotImplementedError
+        state, parts = self._core.state(chain), iter(memory)
+        for name in sorted(state):
+            if isinstance(state[name], list):
+                state[name] = [next(parts) for _ in state[name]]
+            else:
+                part = next(parts)
+                state[name] = part if isinstance(state[name], np.ndarray) else part.item()
+        self._core.set_state(chain, state)
 
 
 def make_engine(network: PerceptronNetwork, data: Data, n_chains: int, seed: int) -> Engine:

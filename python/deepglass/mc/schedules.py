@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,19 @@ import numpy.typing as npt
 from .. import _core, io
 from .._check import integer
 from .._progress import Progress, reporting
-from ..random import child_seed
+from ..random import child_seed, seed_entropy
+from ._engine import acceptance
+from ._run import refuse_too_large
 from .data import Data
 from .network import PerceptronNetwork
-from .simulation import Simulation
+from .simulation import Simulation, per_item
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["anneal", "replica_exchange"]
+
+_SWAP_SEED = 2**32  # child of the seed of the simulation
 
 
 def anneal(
@@ -50,7 +55,7 @@ def anneal(
         pattern comes with the hidden neurons it would have had in a direct run from the start, so that the
         annealed and the direct run start from the same configuration and end on the same data.
     tune : bool
-        Adapt the rotations in the first half of each step, see `Simulation.tune`; the steps found are in the result.
+        Adapt the rotations in the first half of each step, see `Simulation.tune`; the angles found are in the result.
     progress : bool or callable(done, total)
         In steps.
     **simulation : optional
@@ -61,8 +66,12 @@ def anneal(
     simulation : Simulation
         At the last step, ready to go on.
     steps : xarray.Dataset
-        ``energy`` (chain, anneal_step, layer) and ``acceptance`` in the second half of each step, energies averaged
-        over it, with ``beta``, ``n_patterns`` and ``sweep`` (at its end).
+        ``energy`` (chain, anneal_step, layer) and ``acceptance``, averages over the second half of each step, with
+        ``step`` (of the rotations), ``beta``, ``n_patterns`` and ``sweep`` (at its end).
+
+    Notes
+    -----
+    Ctrl-C ends the annealing: the steps that are complete are returned, with the attribute ``interrupted`` = 1.
 
     Examples
     --------
@@ -76,77 +85,82 @@ def anneal(
     """
     import xarray as xr
 
-    lengths = {np.size(x) for x in (beta, sweeps, [] if n_patterns is None else n_patterns) if np.ndim(x) > 0}
-    lengths.discard(0)
-    if len(lengths) != 1:
-        raise ValueError(f"beta, sweeps and n_patterns must have one length, got {sorted(lengths)}")
-    n_steps = lengths.pop()
-    betas = np.broadcast_to(np.asarray(beta, float), (n_steps,))
-    times = [integer("sweeps", int(t), 1, 2**32 - 1) for t in np.broadcast_to(np.asarray(sweeps), (n_steps,))]
-    sizes = [data.n_patterns] * n_steps if n_patterns is None else list(n_patterns)
-    sizes = [integer("n_patterns", size, 1, data.n_patterns) for size in sizes]
+    given: dict[str, Any] = {
+        "beta": beta,
+        "sweeps": sweeps,
+        "n_patterns": data.n_patterns if n_patterns is None else n_patterns,
+    }
+    lengths = {name: np.size(x) for name, x in given.items() if np.ndim(x) > 0}
+    n_steps = max(lengths.values(), default=0)
+    if n_steps < 1 or len(set(lengths.values())) > 1:
+        raise ValueError(f"beta, sweeps or n_patterns must be sequences of one length >= 1, got lengths {lengths}")
+    every_step = {name: list(x) if np.ndim(x) > 0 else [x] * n_steps for name, x in given.items()}
+    betas = per_item("beta", every_step["beta"], n_steps, ">= 0", lambda x: x >= 0.0)
+    times = [integer("sweeps", t, 1, 2**32 - 1) for t in every_step["sweeps"]]
+    sizes = [integer("n_patterns", size, 1, data.n_patterns) for size in every_step["n_patterns"]]
     if sizes != sorted(sizes):
         raise ValueError(f"n_patterns must not decrease, got {sizes}")
-    whole = Simulation(network, data, beta=betas[0], **simulation) if sizes[0] < data.n_patterns else None
-    sim = whole
-    records: list[tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], int]] = []
+    simulation["seed"] = seed_entropy(simulation.get("seed"))
+    sim = Simulation(network, _first(data, sizes[0]), beta=betas[0], **simulation)
+    shape = (sim.n_chains, n_steps, network.depth)
+    energy, accepted, angles = np.empty(shape), np.empty(shape), np.empty(shape[1:])
+    sweep = np.empty(n_steps, int)
+    done, interrupted = 0, False
     with reporting(progress, "annealing") as report:
-        for k, (b, size, time) in enumerate(zip(betas, sizes, times, strict=True)):
-            if sim is None or sim.data.n_patterns != size:
-                sim = _on_more_patterns(
-                    network, data.subset(size) if size < data.n_patterns else data, b, sim, whole, simulation
-                )
-            sim.beta = b
-            first = time // 2
-            if first and tune and network.bonds == "spherical":
-                sim.tune(first, rounds=min(5, first))
-            rest = max(1, time - first)
-            sim.run(max(0, time - rest - (first if first and tune else 0)), every=time, observe=())
-            run = sim.run(rest, every=max(1, rest // 20))
-            records.append(
-                (run["energy"].values.mean(axis=1), run["acceptance"].values.mean(axis=1), sim.step, sim.sweep)
-            )
-            report(k + 1, n_steps)
-    assert sim is not None
-    energy, acceptance, step, sweep = (np.array(x) for x in zip(*records, strict=True))
+        try:
+            report(0, n_steps)
+            for k, (b, size, time) in enumerate(zip(betas, sizes, times, strict=True)):
+                if sim.data.n_patterns != size:
+                    sim = _with_more_patterns(sim, _first(data, size), simulation)
+                sim.beta = b
+                first = time // 2
+                if first and tune:
+                    sim.tune(first)
+                elif first:
+                    sim._sweeps(first)
+                run = sim.run(time - first, every=max(1, (time - first) // 20))
+                if "interrupted" in run.attrs:
+                    raise KeyboardInterrupt
+                energy[:, k], accepted[:, k] = (run[name].values.mean(axis=1) for name in ("energy", "acceptance"))
+                angles[k], sweep[k] = sim.step, sim.sweep
+                done = k + 1
+                report(done, n_steps)
+        except KeyboardInterrupt:
+            interrupted = True
+    parameters = {"network": network.to_json(), "data": dict(data.provenance), **every_step, "tune": tune}
+    attributes: dict[str, Any] = io.provenance("mc.anneal", {**parameters, **simulation}, sim.seed)
+    if interrupted:
+        attributes["interrupted"] = 1
     steps = xr.Dataset(
         {
-            "energy": (("chain", "anneal_step", "layer"), energy.swapaxes(0, 1)),
-            "acceptance": (("chain", "anneal_step", "layer"), acceptance.swapaxes(0, 1)),
-            "step": (("anneal_step", "layer"), step),
-            "beta": ("anneal_step", betas.copy()),
+            "energy": (("chain", "anneal_step", "layer"), energy),
+            "acceptance": (("chain", "anneal_step", "layer"), accepted),
+            "step": (("anneal_step", "layer"), angles),
+            "beta": ("anneal_step", betas),
             "n_patterns": ("anneal_step", sizes),
             "sweep": ("anneal_step", sweep),
         },
         {"chain": np.arange(sim.n_chains), "anneal_step": np.arange(n_steps), "layer": np.arange(1, network.depth + 1)},
-        io.provenance(
-            "mc.anneal", {"beta": betas, "sweeps": times, "n_patterns": sizes, "data": dict(data.provenance)}, sim.seed
-        ),
+        attributes,
     )
-    return sim, steps
+    return sim, steps.isel(anneal_step=slice(done))
 
 
-def _on_more_patterns(
-    network: PerceptronNetwork,
-    data: Data,
-    beta: float,
-    old: Simulation | None,
-    whole: Simulation | None,
-    arguments: dict[str, Any],
-) -> Simulation:
+def _first(data: Data, n_patterns: int) -> Data:
+    return data if n_patterns == data.n_patterns else data.subset(n_patterns)
+
+
+def _with_more_patterns(old: Simulation, data: Data, arguments: dict[str, Any]) -> Simulation:
     """A simulation on more patterns: old patterns and bonds as they are, new ones as a direct run starts them."""
-    new = Simulation(network, data, beta=beta, **arguments)
-    if old is None:
-        return new
+    new = Simulation(old.network, data, beta=old.beta, **arguments)
     new._engine.sweep = old.sweep
     new.step = old.step
     for chain in range(new.n_chains):
-        known = old.data.n_patterns if old is not whole else 0
         spins = [
-            np.concatenate([before[:known], start[known:]])
+            np.concatenate([before, start[len(before) :]])
             for before, start in zip(old.spins(chain), new.spins(chain), strict=True)
         ]
-        new._engine.set_state(chain, spins, old.bonds(chain))
+        new.set_state(chain, spins, old.bonds(chain))
     return new
 
 
@@ -177,13 +191,13 @@ def replica_exchange(
     betas : increasing sequence of at least two floats >= 0
         The ladder.
     n_sweeps : int >= 1
-        Sweeps with measurements.
+        Sweeps with measurements; rounded down to a multiple of `swap_every`.
     swap_every : int >= 1
         Sweeps between two attempts.
     n_chains : int >= 1
         Independent ladders.
     burn_in : int >= 0
-        Sweeps before, with exchanges.
+        Sweeps before, with exchanges; rounded up to a multiple of `swap_every`.
     every : int, optional
         Sweeps from draw to draw, a multiple of `swap_every`, which is the default.
     progress : bool or callable(done, total)
@@ -195,13 +209,15 @@ def replica_exchange(
     -------
     xarray.Dataset
         ``energy`` (chain, draw, temperature, layer), ``replica`` (chain, draw, temperature): which of the replicas
-        0..K-1 is at a temperature, ``swap_acceptance`` (chain, pair of neighbours), ``round_trips`` (chain), and
-        ``beta`` as coordinate.
+        0..K-1 is at a temperature, ``swap_acceptance`` (chain, neighbour), of the places k and k + 1, ``round_trips``
+        (chain), of all replicas from the hot end to the cold one and back, and ``beta`` as coordinate.
 
     Notes
     -----
     With n gaps and ``c = beta^2 Var(E) / n`` neighbours should differ by ``d ln(beta) ~ (n c)^(-1/2)``: about a hundred
     temperatures per factor e at N = 64, L = 6, M = 256.  It is practical for widths up to about 32.
+
+    Ctrl-C ends it: what was measured is returned, with the attribute ``interrupted`` = 1.
 
     Examples
     --------
@@ -213,13 +229,15 @@ def replica_exchange(
     """
     import xarray as xr
 
-    ladder = np.asarray(betas, float)
+    try:
+        ladder = np.array(betas, float)
+    except (TypeError, ValueError):
+        ladder = np.empty(0)
     if (
         ladder.ndim != 1
         or ladder.size < 2
-        or not np.isfinite(ladder).all()
-        or not (np.diff(ladder) > 0).all()
-        or ladder[0] < 0
+        or not (np.isfinite(ladder) & (ladder >= 0.0)).all()
+        or np.any(np.diff(ladder) <= 0.0)
     ):
         raise ValueError(f"betas must be at least two increasing numbers >= 0, got {betas!r}")
     n_sweeps = integer("n_sweeps", n_sweeps, 1, 2**32 - 1)
@@ -229,67 +247,106 @@ def replica_exchange(
     every = swap_every if every is None else integer("every", every, 1, 2**32 - 1)
     if every % swap_every:
         raise ValueError(f"every must be a multiple of swap_every = {swap_every}, got {every}")
-    k = ladder.size
-    sim = Simulation(network, data, beta=np.tile(ladder, n_ladders), n_chains=n_ladders * k, **simulation)
-    place = np.tile(np.arange(k), (n_ladders, 1))  # of the ladder, on which each replica stands
-    seed = child_seed(sim.seed, 2**32)
-    n_draws = n_sweeps // every
-    energy = np.empty((n_ladders, n_draws, k, network.depth))
-    replica = np.empty((n_ladders, n_draws, k), np.int64)
-    tried, done = np.zeros((n_ladders, k - 1)), np.zeros((n_ladders, k - 1))
-    heading, trips = np.zeros((n_ladders, k), int), np.zeros(n_ladders, int)
-    rows = np.arange(n_ladders)[:, None]
-    total = (burn_in // swap_every) * swap_every + n_draws * every
+    n_places, n_draws = ladder.size, n_sweeps // every
+    before = -(-burn_in // swap_every)  # turns before the measurements
+    n_turns = before + n_sweeps // swap_every
+    shape = (n_ladders, n_draws, n_places, network.depth)
+    refuse_too_large("the measurements", 8 * (network.depth + 1) * math.prod(shape[:-1]))
+    sim = Simulation(network, data, beta=np.tile(ladder, n_ladders), n_chains=n_ladders * n_places, **simulation)
+    exchange = _Exchange(ladder, n_ladders, child_seed(sim.seed, _SWAP_SEED))
+    energy, replica = np.full(shape, np.nan), np.zeros(shape[:-1], np.int64)
+    turn, interrupted = 0, False
     with reporting(progress, "sweeps") as report:
-        for turn in range(total // swap_every):
-            sim.beta = ladder[place].ravel()
-            record = sim._advance(1, swap_every)
-            by_layer = record.energy[:, 0].reshape(n_ladders, k, -1)
-            sweeps = (turn + 1) * swap_every - (burn_in // swap_every) * swap_every
-            at = np.argsort(place, axis=1)  # replica at each temperature
-            if sweeps > 0 and sweeps % every == 0:
-                draw = sweeps // every - 1
-                energy[:, draw] = by_layer[rows, at]
-                replica[:, draw] = at
-            e = by_layer.sum(axis=2)[rows, at]
-            lower = np.arange(turn % 2, k - 1, 2)
-            u = _core.philox_uniform(seed, turn, n_ladders * lower.size).reshape(n_ladders, lower.size)
-            gain = (ladder[lower] - ladder[lower + 1]) * (e[:, lower] - e[:, lower + 1])
-            yes = np.log(u) <= gain
-            if sweeps > 0:
-                tried[:, lower] += 1
-                done[:, lower] += yes
-            a, b = at[:, lower], at[:, lower + 1]
-            place[rows, a], place[rows, b] = lower + yes, lower + 1 - yes
-            # A round trip: from the hot end to the cold one and back.
-            cold, hot = place == k - 1, place == 0
-            trips += np.count_nonzero(hot & (heading == 2), axis=1) if sweeps > 0 else 0
-            heading = np.where(hot, 1, np.where(cold & (heading == 1), 2, heading))
-            report((turn + 1) * swap_every, total)
-    with np.errstate(invalid="ignore"):
-        swap_acceptance = done / tried
+        try:
+            report(0, n_turns * swap_every)
+            while turn < n_turns:
+                sim.beta = ladder[exchange.place].ravel()
+                by_layer = sim._sweeps(swap_every).energy[:, 0].reshape(n_ladders, n_places, -1)
+                at = exchange.replica
+                by_place = np.take_along_axis(by_layer, at[:, :, None], axis=1)
+                measured = (turn + 1 - before) * swap_every
+                if measured > 0 and measured % every == 0:
+                    energy[:, measured // every - 1], replica[:, measured // every - 1] = by_place, at
+                exchange.swap(by_place.sum(axis=-1), measured=measured > 0)
+                turn += 1
+                report(turn * swap_every, n_turns * swap_every)
+        except KeyboardInterrupt:
+            interrupted = True
+    n_draws = max(0, turn - before) * swap_every // every
+    parameters = {
+        "network": network.to_json(),
+        "data": dict(data.provenance),
+        "betas": ladder,
+        "n_sweeps": n_sweeps,
+        "swap_every": swap_every,
+        "n_chains": n_ladders,
+        "burn_in": burn_in,
+        "every": every,
+    }
+    attributes: dict[str, Any] = io.provenance("mc.replica_exchange", {**parameters, **simulation}, sim.seed)
+    if interrupted:
+        attributes["interrupted"] = 1
     return xr.Dataset(
         {
-            "energy": (("chain", "draw", "temperature", "layer"), energy),
-            "replica": (("chain", "draw", "temperature"), replica),
-            "swap_acceptance": (("chain", "neighbour"), swap_acceptance),
-            "round_trips": ("chain", trips),
+            "energy": (("chain", "draw", "temperature", "layer"), energy[:, :n_draws]),
+            "replica": (("chain", "draw", "temperature"), replica[:, :n_draws]),
+            "swap_acceptance": (("chain", "neighbour"), exchange.acceptance),
+            "round_trips": ("chain", exchange.round_trips),
         },
         {
             "chain": np.arange(n_ladders),
-            "draw": every * np.arange(1, n_draws + 1),
+            "draw": before * swap_every + every * np.arange(1, n_draws + 1),
             "beta": ("temperature", ladder),
             "layer": np.arange(1, network.depth + 1),
         },
-        io.provenance(
-            "mc.replica_exchange",
-            {
-                "betas": ladder,
-                "n_sweeps": n_sweeps,
-                "swap_every": swap_every,
-                "burn_in": burn_in,
-                "data": dict(data.provenance),
-            },
-            sim.seed,
-        ),
+        attributes,
     )
+
+
+class _Exchange:
+    """Which replica is where on its ladder, and how often neighbours were exchanged."""
+
+    def __init__(self, betas: npt.NDArray[np.float64], n_ladders: int, seed: int) -> None:
+        self._betas, self._seed = betas, seed
+        n_places = betas.size
+        self.place = np.tile(np.arange(n_places), (n_ladders, 1))  # of each replica
+        self.round_trips = np.zeros(n_ladders, np.int64)
+        self._turn = 0
+        self._tried, self._done = np.zeros((2, n_ladders, n_places - 1))
+        self._left_hot = self.place == 0
+        self._seen_cold = np.zeros_like(self._left_hot)
+
+    @property
+    def replica(self) -> npt.NDArray[np.int64]:
+        """Replica at each place."""
+        return np.argsort(self.place, axis=1)
+
+    @property
+    def acceptance(self) -> npt.NDArray[np.float64]:
+        """Fraction of accepted swaps of each pair of neighbours; NaN before the first."""
+        return acceptance(self._done, self._tried)
+
+    def swap(self, energy: npt.NDArray[np.float64], *, measured: bool) -> None:
+        """Exchange neighbours, even and odd pairs in turn, by the energies (n_ladders, n_places) at the places."""
+        n_ladders, n_places = energy.shape
+        lower = np.arange(self._turn % 2, n_places - 1, 2)
+        u = _core.philox_uniform(self._seed, self._turn, n_ladders * lower.size).reshape(n_ladders, lower.size)
+        gain = (self._betas[lower] - self._betas[lower + 1]) * (energy[:, lower] - energy[:, lower + 1])
+        accepted = np.log(u) <= gain
+        replica, rows = self.replica, np.arange(n_ladders)[:, None]
+        self.place[rows, replica[:, lower]] += accepted
+        self.place[rows, replica[:, lower + 1]] -= accepted
+        self._turn += 1
+        if measured:
+            self._tried[:, lower] += 1
+            self._done[:, lower] += accepted
+        self.count_round_trips(measured=measured)
+
+    def count_round_trips(self, *, measured: bool) -> None:
+        """Follow the replicas from the hot end of the ladder to the cold one and back."""
+        hot, cold = self.place == 0, self.place == self._betas.size - 1
+        back = hot & self._seen_cold
+        if measured:
+            self.round_trips += np.count_nonzero(back, axis=1)
+        self._seen_cold = (self._seen_cold | (cold & self._left_hot)) & ~back
+        self._left_hot |= hot
