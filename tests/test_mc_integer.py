@@ -187,7 +187,6 @@ def test_trajectory_is_that_of_the_twin(name: str, beta: float) -> None:
     networks.sweep = 2**31 + 1
     for n, backward in enumerate((False, True, False)):
         result = run(networks, 1, beta, bond_passes=2, spin_passes=2, backward=backward)
-        before = [s.copy() for s in twin.spins], [J.copy() for J in twin.bonds]
         for pass_ in range(2):
             twin.bond_pass(beta, 2**31 + 1 + n, pass_)
         for pass_ in range(2):
@@ -197,7 +196,6 @@ def test_trajectory_is_that_of_the_twin(name: str, beta: float) -> None:
         for got, expected in zip(networks.bonds(0), twin.bonds, strict=True):
             assert np.array_equal(got, expected)
         assert np.array_equal(result["energy"][0, 0], fresh_energy(networks))
-        del before
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -237,3 +235,161 @@ def test_no_field_is_no_error() -> None:
     networks = _core.FreeNetworks([2, 2], inputs, outputs, potential="count", binary=True)
     networks.set_state(0, [], [np.ones((2, 2))])
     assert networks.energy().tolist() == [[0.0]]
+
+
+# ---- Exact results
+
+
+def check_energy(state: State, exact: NDArray[np.float64], beta: float, n_chains: int, n_draws: int) -> None:
+    networks = state.networks(n_chains, seed=11)
+    run(networks, 1, beta, every=n_draws // 10)
+    energy = run(networks, n_draws, beta)["energy"]
+    for layer, value in enumerate(exact):
+        estimate = gamma_method(energy[:, :, layer])
+        assert abs(estimate.value - value) < 4 * estimate.error, (layer, estimate, value)
+    total = gamma_method(energy.sum(axis=2))
+    assert abs(total.value - exact.sum()) < 4 * total.error
+    assert total.error < 0.02 * exact.sum()  # the test says something
+
+
+@pytest.mark.parametrize("widths", [[3, 3, 3], [2, 3, 2, 2]])
+@pytest.mark.parametrize("beta", [0.5, 2.0])
+def test_tiny_network(widths: list[int], beta: float) -> None:
+    state = State(widths, 3, seed=4)
+    exact = enumerate_network(widths, state.spins[0], state.spins[-1], beta, "count", "binary")
+    check_energy(state, exact.energy_layer, beta, n_chains=8, n_draws=4000)
+
+
+@pytest.mark.parametrize("n", [32, 33])
+def test_two_patterns(n: int) -> None:
+    state = State([n] * 4, 2, seed=5)
+    for layer, agree in ((0, 26), (-1, 12)):
+        state.spins[layer][1] = state.spins[layer][0] * np.where(np.arange(n) < agree, 1, -1)
+    exact = two_pattern_network([n] * 4, 26, 12, 2.0, "count", "binary")
+    check_energy(state, exact.energy_layer, 2.0, n_chains=8, n_draws=4000)
+
+
+def test_planted_state_stays_in_equilibrium() -> None:
+    """Averaged over planted data E = L N M p at all times, with variance L N M p (1 - p)."""
+    beta, n_instances = 1.5, 300
+    net = PerceptronNetwork(width=9, depth=3, bonds="binary", potential="count")
+    p = 1 / (1 + np.exp(beta))
+    n_terms = 9 * 3 * 12
+    start, later = np.empty(n_instances), np.empty(n_instances)
+    for instance in range(n_instances):
+        data = teacher_data(net, 12, seed=instance, noise="gibbs", beta=beta, n_test=0)
+        assert data.planted_spins is not None and data.teacher is not None
+        networks = _core.FreeNetworks([9] * 4, data.inputs, data.outputs, potential="count", binary=True, seed=instance)
+        networks.set_state(0, data.planted_spins[1:-1], list(data.teacher))
+        start[instance] = networks.energy().sum()
+        later[instance] = run(networks, 1, beta, every=40)["energy"].sum()
+    assert abs(np.corrcoef(start, later)[0, 1]) < 0.95  # it has moved
+    for energies in (start, later):
+        estimate = mean_over_instances(energies)
+        assert abs(estimate.value - n_terms * p) < 4 * np.sqrt(n_terms * p * (1 - p) / n_instances)
+
+
+# ---- What must not matter
+
+
+def configuration(networks: Any, chain: int = 0) -> bytes:
+    return b"".join(x.tobytes() for x in [*networks.spins(chain), *networks.bonds(chain)])
+
+
+@pytest.mark.parametrize("name", ["odd", "two tiles", "graph", "int16"])
+def test_chains_do_not_depend_on_each_other_or_on_threads(name: str) -> None:
+    state = case(name)
+    many = state.networks(n_chains=3)
+    energies = run(many, 4, 0.8, threads=2)["energy"]
+    for c in range(3):
+        one = state.networks(n_chains=1, first_chain=c)
+        assert np.array_equal(run(one, 4, 0.8, threads=1)["energy"][0], energies[c])
+        assert configuration(one) == configuration(many, c)
+    assert configuration(many, 0) != configuration(many, 1)
+
+
+def test_threads_within_a_sweep() -> None:
+    # Large enough for the sweep to be shared.
+    state = State([64] * 6, 300, seed=8)
+    outcomes = set()
+    for threads in (1, 2, 3):
+        networks = state.networks()
+        result = run(networks, 2, 1.0, threads=threads)
+        outcomes.add((configuration(networks), *(result[key].tobytes() for key in sorted(result))))
+    assert len(outcomes) == 1
+
+
+def test_memory_continues() -> None:
+    state = case("two tiles")
+    networks = state.networks()
+    run(networks, 3, 1.0)
+    other = State(state.widths, 67, seed=3).networks()
+    other.set_memory(0, networks.memory(0))
+    other.sweep = networks.sweep
+    assert np.array_equal(run(networks, 3, 1.0)["energy"], run(other, 3, 1.0)["energy"])
+    assert configuration(networks) == configuration(other)
+    # A byte for each bond, gap and spin, but for the padding to 64 patterns.
+    assert sum(part.size for part in state_memory(100)) < 1.4 * (6 * 100 * 100 + 5 * 100 * 128 + 6 * 100 * 128)
+
+
+def state_memory(n: int) -> list[NDArray[np.uint8]]:
+    parts: list[NDArray[np.uint8]] = State([n] * 6, 128, seed=0).networks().memory(0)
+    return parts
+
+
+def test_accepted_moves_are_those_of_real_patterns() -> None:
+    # At beta = 0 all moves are accepted, and there are as many as spins and bonds.
+    networks = case("odd").networks()
+    result = run(networks, 1, 0.0, every=5)
+    assert result["spins_accepted"][0, 0].tolist() == [0, 5 * 7 * 17, 5 * 3 * 17, 0]
+    assert result["bonds_accepted"][0, 0].tolist() == [0, 5 * 5 * 7, 5 * 7 * 3, 5 * 3 * 9]
+    assert result["drift"].tolist() == [0.0]
+
+
+def level_digest() -> str:
+    digest = hashlib.sha256()
+    for name in CASES:
+        networks = case(name).networks()
+        digest.update(run(networks, 5, 1.0, every=3)["energy"].tobytes())
+        digest.update(configuration(networks))
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("level", ["v1", "v3", "v4"])
+def test_trajectory_does_not_depend_on_the_level(level: str) -> None:
+    script = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import test_mc_integer as t; print(t.level_digest())"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"DEEPGLASS_ISA": level},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if done.returncode != 0 and f"DEEPGLASS_ISA={level!r}" in done.stderr:
+        pytest.skip(f"no kernels of level {level} here")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == level_digest()
+
+
+def test_trajectory_is_that_of_single_precision() -> None:
+    """For odd widths rounding changes no sign: FloatChain<Count>, which this chain replaced, gave these spins and bonds."""
+    expected = {0.5: "5943fe0e90e9b0d2", 2.0: "1cd1533a4289c551", 5.0: "20ae333391f325a3"}
+    for beta, digest in expected.items():
+        networks = State([63, 65, 61, 33], 48, seed=5).networks(seed=1)
+        run(networks, 1, beta, every=120)
+        assert hashlib.sha256(configuration_signs(networks)).hexdigest()[:16] == digest
+
+
+def configuration_signs(networks: Any) -> bytes:
+    return b"".join(np.sign(x).astype(np.int8).tobytes() for x in [*networks.spins(0), *networks.bonds(0)])
+
+
+# ---- Errors
+
+
+def test_bonds_are_signs() -> None:
+    state = case("odd")
+    networks = state.networks()
+    state.bonds[1][0, 0] = 0.5
+    with pytest.raises(ValueError, match=r"binary bonds must be \+1 or -1, got 0.5"):
+        networks.set_state(0, state.spins[1:-1], state.bonds)

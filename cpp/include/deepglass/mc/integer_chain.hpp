@@ -16,7 +16,7 @@ namespace deepglass::mc {
 template <class T>
 constexpr Index kMostInputs = 2 * Index{std::numeric_limits<T>::max()} + 1;
 
-constexpr Index kMostNeurons = std::numeric_limits<std::int16_t>::max() - 1;  // for sums over a layer
+constexpr Index kMostNeurons = std::numeric_limits<std::int16_t>::max() - 1;  // whose sums sixteen bits hold
 
 template <class T>  // of u
 class IntegerChain final : public Chain {
@@ -29,11 +29,6 @@ class IntegerChain final : public Chain {
         // Rows an odd number of cache lines apart: a power of two would put all of them into a few sets.
         stride_(row_ + (row_ / kTilePatterns % 2 == 0 ? kTilePatterns : 0)) {
     for (Index l = 0; l <= depth(); ++l) {
-      if (problem.width(l) > kMostNeurons) {
-        throw std::invalid_argument("widths with binary bonds must be at most " +
-                                    std::to_string(kMostNeurons) + ", got " +
-                                    std::to_string(problem.width(l)));
-      }
       spins_.emplace_back(problem.width(l) * stride_);
       gaps_.emplace_back(l > 0 ? problem.width(l) * stride_ : 0);
       bonds_.emplace_back(l > 0 ? problem.width(l - 1) * bond_row(l) : 0);
