@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import itertools
 import os
 import subprocess
 import sys
@@ -60,7 +60,7 @@ class State:
 def random_graph(widths: list[int], n_inputs: int, seed: int) -> Graph:
     rng = np.random.default_rng(seed)
     graph: Graph = []
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+    for n_in, n_out in itertools.pairwise(widths):
         graph.append(np.array([rng.permutation(n_in)[:n_inputs] for _ in range(n_out)], dtype=np.int32))
     return graph
 
@@ -76,7 +76,10 @@ def run(networks: Any, n_draws: int, beta: float, every: int = 1, **options: Any
 def fresh_energy(networks: Any, chain: int = 0) -> NDArray[np.int64]:
     """Errors by layer, of spins and bonds."""
     spins, bonds = networks.spins(chain), networks.bonds(chain)
-    gaps = [s.astype(int) * (below.astype(int) @ J.astype(int).T) for J, below, s in zip(bonds, spins, spins[1:])]
+    gaps = [
+        s.astype(int) * (below.astype(int) @ J.astype(int).T)
+        for J, (below, s) in zip(bonds, itertools.pairwise(spins), strict=True)
+    ]
     return np.array([(r < 0).sum() for r in gaps])
 
 
@@ -357,7 +360,8 @@ def level_digest() -> str:
 
 @pytest.mark.parametrize("level", ["v1", "v3", "v4"])
 def test_trajectory_does_not_depend_on_the_level(level: str) -> None:
-    script = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import test_mc_integer as t; print(t.level_digest())"
+    here = os.path.dirname(__file__)
+    script = f"import sys; sys.path.insert(0, {here!r}); import test_mc_integer as t; print(t.level_digest())"
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=os.environ | {"DEEPGLASS_ISA": level},
@@ -372,7 +376,8 @@ def test_trajectory_does_not_depend_on_the_level(level: str) -> None:
 
 
 def test_trajectory_is_that_of_single_precision() -> None:
-    """For odd widths rounding changes no sign: FloatChain<Count>, which this chain replaced, gave these spins and bonds."""
+    """For odd widths rounding changes no sign: these spins and bonds are what FloatChain<Count> gave before there was
+    this chain (48 patterns: it has no padding then)."""
     expected = {0.5: "5943fe0e90e9b0d2", 2.0: "1cd1533a4289c551", 5.0: "20ae333391f325a3"}
     for beta, digest in expected.items():
         networks = State([63, 65, 61, 33], 48, seed=5).networks(seed=1)

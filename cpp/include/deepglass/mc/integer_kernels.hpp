@@ -299,20 +299,51 @@ void turns(Index row, const std::int8_t* output, T* positive, T* negative) {
   }
 }
 
+// Sum of all bytes, taken as 0 .. 255.
+template <class V>
+DEEPGLASS_LANES std::int32_t add_bytes(V x) {
+#if defined(__SSE2__)
+  typedef std::int64_t Sums __attribute__((vector_size(kVectorBytes)));
+#if defined(__AVX512BW__)
+  const Sums s = reinterpret_cast<Sums>(_mm512_sad_epu8(reinterpret_cast<__m512i>(x), __m512i{}));
+  return static_cast<std::int32_t>(((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])));
+#elif defined(__AVX2__)
+  const Sums s = reinterpret_cast<Sums>(_mm256_sad_epu8(reinterpret_cast<__m256i>(x), __m256i{}));
+  return static_cast<std::int32_t>((s[0] + s[1]) + (s[2] + s[3]));
+#else
+  const Sums s = reinterpret_cast<Sums>(_mm_sad_epu8(reinterpret_cast<__m128i>(x), __m128i{}));
+  return static_cast<std::int32_t>(s[0] + s[1]);
+#endif
+#else
+  std::uint8_t byte[kVectorBytes];
+  std::memcpy(byte, &x, sizeof byte);
+  std::int32_t sum = 0;
+  for (const std::uint8_t b : byte) sum += b;
+  return sum;
+#endif
+}
+
 // u after a flip of a bond, and the number of errors.
 template <class T>
 DEEPGLASS_LANES std::int32_t try_bond(Index row, const T* gap, const T* turn, const std::int8_t* spin,
                                       T* moved) {
   using V = Vector<T>;
+  constexpr int kVectors = kTilePatterns / kPerVector<T>;
+  constexpr Index kMost = 255 / kVectors * kTilePatterns;  // patterns until a byte could overflow
   std::int32_t n_errors = 0;
-  for (Index m = 0; m < row; m += kTilePatterns) {
+  for (Index first = 0; first < row; first += kMost) {
+    const Index last = std::min(row, first + kMost);
+    V sum = {};
+    for (Index m = first; m < last; m += kTilePatterns) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kTilePatterns / kPerVector<T>; ++v) {
-      const Index at = m + v * kPerVector<T>;
-      const V u = load<V>(gap + at) + (load_as<T>(spin + at) ^ load<V>(turn + at));
-      store(moved + at, u);
-      n_errors += count_negative(u);
+      for (int v = 0; v < kVectors; ++v) {
+        const Index at = m + v * kPerVector<T>;
+        const V u = load<V>(gap + at) + (load_as<T>(spin + at) ^ load<V>(turn + at));
+        store(moved + at, u);
+        sum -= u < 0;
+      }
     }
+    n_errors += add_bytes(sum);
   }
   return n_errors;
 }
