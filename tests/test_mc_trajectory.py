@@ -40,6 +40,7 @@ class Case:
         n_chains: int = 1,
         **options: Any,
     ) -> None:
+        self.binary = bool(options.get("binary", False))
         rng = np.random.default_rng(seed)
         self.widths, self.n_chains, self.graph = widths, n_chains, graph or [None] * (len(widths) - 1)
         self.inputs, self.outputs = coins(rng, n_patterns, widths[0]), coins(rng, n_patterns, widths[-1])
@@ -58,7 +59,7 @@ class Case:
                 there = np.zeros(J.shape, dtype=bool)
                 np.put_along_axis(there, graph.astype(np.int64), True, axis=1)
                 J[~there] = 0
-        return bonds
+        return [np.where(J < 0, -1.0, 1.0) * (J != 0) for J in bonds] if self.binary else bonds
 
     def run(
         self, n_draws: int, beta: float, n_steps: int, step: float, every: int = 1, threads: int = 1, **options: Any

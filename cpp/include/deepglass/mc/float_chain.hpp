@@ -53,7 +53,7 @@ class FloatChain final : public Chain {
       first_strip[index(l + 1)] = first_strip[index(l)] + (problem_.width(l) + kStrip - 1) / kStrip;
     const Index n_strips = first_strip.back();
     std::vector<Index> counts(index(n_strips));
-    parallel_for(n_strips, {threads, 0.05 * bond_updates()}, [&](Index task) {
+    parallel_for(n_strips, {threads, 0.05 * problem_.bond_updates()}, [&](Index task) {
       const Index layer =
           std::upper_bound(first_strip.begin(), first_strip.end(), task) - first_strip.begin() - 1;
       const Index strip = task - first_strip[index(layer)];
@@ -108,7 +108,7 @@ class FloatChain final : public Chain {
     const Index groups = round_up(widest, kLanes) <= 112 ? 2 : 1, block = groups * kLanes;
     const Index n_blocks = round_up(row_, block) / block;
     std::vector<Index> counts(index(n_blocks * n_hidden));
-    parallel_for(n_blocks, {threads, 0.1 * spin_updates()}, [&](Index b) {
+    parallel_for(n_blocks, {threads, 0.1 * problem_.spin_updates()}, [&](Index b) {
       thread_local SpinTile tile(0);
       if (tile.row < round_up(widest, kLanes)) tile = SpinTile(widest);
       for (Index k = 0; k < n_hidden; ++k) {
@@ -245,18 +245,6 @@ class FloatChain final : public Chain {
   }
   // A single real bond, of which only the sign is free, is flipped.
   bool rotates(Index layer) const { return !problem_.binary && problem_.n_inputs(layer) > 1; }
-  double bond_updates() const {
-    double sum = 0;
-    for (Index l = 1; l <= depth(); ++l)
-      sum += static_cast<double>(problem_.width(l) * problem_.n_inputs(l) * row_);
-    return problem_.binary ? sum : sum / 2;
-  }
-  double spin_updates() const {
-    double sum = 0;
-    for (Index l = 1; l < depth(); ++l)
-      sum += static_cast<double>(problem_.width(l) * problem_.width(l + 1) * row_);
-    return sum;
-  }
 
   // One trajectory for every perceptron, sixteen at a time.
   void trajectory_pass(const Schedule& schedule, std::uint64_t sweep, Index pass, int threads,
@@ -266,7 +254,7 @@ class FloatChain final : public Chain {
       first_strip[index(l + 1)] = first_strip[index(l)] + bond_row(l) / kLanes;
     const Index n_strips = first_strip.back();
     std::vector<Index> counts(index(n_strips));
-    const double work = 0.1 * bond_updates() * static_cast<double>(schedule.trajectory_steps);
+    const double work = 0.1 * problem_.bond_updates() * static_cast<double>(schedule.trajectory_steps);
     parallel_for(n_strips, {threads, work}, [&](Index task) {
       const Index layer =
           std::upper_bound(first_strip.begin(), first_strip.end(), task) - first_strip.begin() - 1;
@@ -328,11 +316,6 @@ class FloatChain final : public Chain {
       for (Index q = 0; q < problem_.n_inputs(layer); ++q) room.present.data()[inputs[q] * kLanes + lane] = 1;
     }
     for (Index at = 0; at < room.present.size(); ++at) room.momentum.data()[at] *= room.present.data()[at];
-  }
-
-  // 1 / beta, so that 0 times infinity does not arise.
-  static float temperature_of(double beta) {
-    return beta > 0 ? static_cast<float>(std::min(1 / beta, 1e30)) : 1e30f;
   }
 
   // Byte 2 [S_a < 0] + [S_b < 0].

@@ -73,7 +73,9 @@ class FreeNetworks {
       }
     };
     if (by_chain) {
-      parallel_for_uneven(n_chains(), {threads}, advance);
+      const double sweep_work = 0.1 * (problem_->bond_updates() + problem_->spin_updates());  // ns, at least
+      parallel_for_uneven(n_chains(),
+                          {threads, sweep_work * static_cast<double>(n_chains() * n_draws * every)}, advance);
     } else {
       for (Index c = 0; c < n_chains(); ++c) advance(c);
     }

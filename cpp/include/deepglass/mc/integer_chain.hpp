@@ -56,7 +56,7 @@ class IntegerChain final : public Chain {
     }
     const Index n_strips = first_strip.back();
     std::vector<Index> counts(index(n_strips));
-    parallel_for(n_strips, {threads, 0.02 * bond_updates()}, [&](Index task) {
+    parallel_for(n_strips, {threads, 0.02 * problem_.bond_updates()}, [&](Index task) {
       const Index layer =
           std::upper_bound(first_strip.begin(), first_strip.end(), task) - first_strip.begin() - 1;
       const Index number = task - first_strip[index(layer)], first = number * kPerceptrons;
@@ -104,11 +104,11 @@ class IntegerChain final : public Chain {
     if (n_hidden == 0) return;
     const Index widest = *std::max_element(problem_.widths.begin(), problem_.widths.end());
     std::vector<Index> counts(index(n_tiles * n_hidden));
-    parallel_for(n_tiles, {threads, 0.03 * spin_updates()}, [&](Index tile_number) {
+    parallel_for(n_tiles, {threads, 0.03 * problem_.spin_updates()}, [&](Index tile_number) {
       thread_local IntegerTile<T> tile(0);
       if (tile.most < widest) tile = IntegerTile<T>(widest);
       for (Index k = 0; k < n_hidden; ++k) {
-        const Index l = schedule.backward ? n_hidden - k : k + 1;
+        const Index l = k + 1;
         const IntegerSpinLayer<T> layer{problem_.width(l),
                                         problem_.width(l + 1),
                                         stride_,
@@ -129,8 +129,7 @@ class IntegerChain final : public Chain {
       }
     });
     for (Index tile = 0; tile < n_tiles; ++tile) {
-      for (Index k = 0; k < n_hidden; ++k)
-        accepted.spins[index(schedule.backward ? n_hidden - k : k + 1)] += counts[index(tile * n_hidden + k)];
+      for (Index k = 0; k < n_hidden; ++k) accepted.spins[index(k + 1)] += counts[index(tile * n_hidden + k)];
     }
   }
 
@@ -229,7 +228,7 @@ class IntegerChain final : public Chain {
     void reserve(Index stride, Index n_moves) {
       if (rows.size() < 3 * kPerceptrons * stride) rows = Aligned<T>(3 * kPerceptrons * stride);
       if (most_row >= n_moves) return;
-      most_row = round_up(n_moves, kTileBlocks);
+      most_row = round_up(n_moves, Words::kTile / kPerceptrons);
       most = Aligned<std::int32_t>(kPerceptrons * most_row);
       for (auto& list : inputs) list.resize(index(most_row));
     }
@@ -244,23 +243,6 @@ class IntegerChain final : public Chain {
   // Number q of the inputs of a perceptron.
   Index input(Index layer, Index i, Index q) const {
     return problem_.dense(layer) ? q : problem_.graph(layer)[index(i * problem_.n_inputs(layer) + q)];
-  }
-  double bond_updates() const {
-    double sum = 0;
-    for (Index l = 1; l <= depth(); ++l)
-      sum += static_cast<double>(problem_.width(l) * problem_.n_inputs(l) * row_);
-    return sum;
-  }
-  double spin_updates() const {
-    double sum = 0;
-    for (Index l = 1; l < depth(); ++l)
-      sum += static_cast<double>(problem_.width(l) * problem_.width(l + 1) * row_);
-    return sum;
-  }
-
-  // 1 / beta, so that 0 times infinity does not arise.
-  static float temperature_of(double beta) {
-    return beta > 0 ? static_cast<float>(std::min(1 / beta, 1e30)) : 1e30f;
   }
 
   const Problem& problem_;

@@ -70,51 +70,14 @@ DEEPGLASS_LANES int count_negative(Vector<std::int16_t> x) {
 
 constexpr int kTilePatterns = 64;  // a cache line of bytes
 
-// kWidth words of a tile of random numbers, of which the lower halves count.
-DEEPGLASS_LANES Ints lower_halves(const std::uint64_t* words) {
-  Ints a, b;
-  std::memcpy(&a, words, sizeof a);
-  std::memcpy(&b, words + kWidth / 2, sizeof b);
-#if defined(__AVX512F__)
-  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-#elif defined(__AVX__)
-  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
-#else
-  return __builtin_shufflevector(a, b, 0, 2, 4, 6);
-#endif
-}
-
-// The largest rise of the number of errors that each of kTileBlocks words accepts: -T log(u), rounded down.
-// What minus_log_uniform does, but for all vectors at once: each waits for the one before in each of its
-// steps.
-DEEPGLASS_LANES void largest_rises(const std::uint64_t* words, float temperature, std::int32_t most,
-                                   Ints* rise) {
-  constexpr int kGroup = 4;
-  constexpr float kSeries[] = {0.1262231985f, -0.1299818376f, 0.1421449592f, -0.1664128146f,
-                               0.2000104509f, -0.2500030642f, 0.3333333073f};
-  for (int at = 0; at < kTileBlocks / kWidth; at += kGroup) {
-    Floats f[kGroup], p[kGroup], scale[kGroup];
-#pragma GCC unroll 4
-    for (int g = 0; g < kGroup; ++g) {
-      const Ints half = (lower_halves(words + (at + g) * kWidth) >> 1) & 0x7FFFFFFF;
-      const Ints bits = reinterpret_cast<Ints>(__builtin_convertvector(half, Floats) + 0.5f);
-      const Ints exponent = (bits - 0x3F3504F3) >> 23;
-      f[g] = reinterpret_cast<Floats>(bits - (exponent << 23)) - 1.0f;
-      p[g] = f[g] * -0.07902743772f + kSeries[0];
-      scale[g] = __builtin_convertvector(31 - exponent, Floats) * 0.69314718056f;
-    }
-#pragma GCC unroll 6
-    for (int k = 1; k < 7; ++k) {
-#pragma GCC unroll 4
-      for (int g = 0; g < kGroup; ++g) p[g] = p[g] * f[g] + kSeries[k];
-    }
-#pragma GCC unroll 4
-    for (int g = 0; g < kGroup; ++g) {
-      const Floats z = f[g] * f[g];
-      const Floats limit = (scale[g] - (f[g] - (z * 0.5f - z * f[g] * p[g]))) * temperature;
-      const Floats largest = every<Floats>(static_cast<float>(most));
-      rise[at + g] = __builtin_convertvector(choose(limit < largest, limit, largest), Ints);
-    }
+// The largest rise of the number of errors that each number of a tile accepts: -T log(u), rounded down.
+inline void largest_rises(const Words& words, Index t, float temperature, std::int32_t most,
+                          std::int32_t* rise) {
+  words.tile(t, rise);
+  const Floats largest = every<Floats>(static_cast<float>(most));
+  for (int at = 0; at < Words::kTile; at += kWidth) {
+    const Floats limit = minus_log_uniform(load<Ints>(rise + at)) * temperature;
+    store(rise + at, __builtin_convertvector(choose(limit < largest, limit, largest), Ints));
   }
 }
 
@@ -145,22 +108,18 @@ struct IntegerTile {
   Index most;
 };
 
-constexpr int kBatch = kTileBlocks / 4;  // spins for which one tile of random numbers suffices
+constexpr int kBatch = Words::kTile / kLanes;  // spins for which one tile of random numbers suffices
 
-// Largest rises for kBatch spins and kTilePatterns patterns; each sixteen of them have blocks of their own.
+// Largest rises for kBatch spins and kTilePatterns patterns; each sixteen of them have tiles of their own.
 template <class R>
-void spin_rises(const Words& words, Index first_block, Index blocks_of_sixteen, float temperature, R* rise) {
-  typedef R Narrow __attribute__((vector_size(4 * sizeof(R))));
+void spin_rises(const Words& words, Index first_tile, Index tiles_of_sixteen, float temperature, R* rise) {
   for (int part = 0; part < kTilePatterns / kLanes; ++part) {
-    deepglass::detail::Tile tile;
-    words.tile(first_block + part * blocks_of_sixteen, tile);
-    for (int k = 0; k < 4; ++k) {  // word k of block 4 i + c is of spin i and pattern 4 k + c
-      alignas(64) Ints wide[kTileBlocks / kWidth];
-      largest_rises(tile.word[k], temperature, std::numeric_limits<R>::max(), wide);
-      for (int i = 0; i < kBatch; ++i) {
-        const Narrow x = __builtin_convertvector(
-            load<FourInts>(reinterpret_cast<const std::int32_t*>(wide) + 4 * i), Narrow);
-        std::memcpy(rise + i * kTilePatterns + part * kLanes + 4 * k, &x, sizeof x);
+    alignas(64) std::int32_t wide[Words::kTile];
+    largest_rises(words, first_tile + part * tiles_of_sixteen, temperature, std::numeric_limits<R>::max(),
+                  wide);
+    for (int i = 0; i < kBatch; ++i) {
+      for (int c = 0; c < kLanes; ++c) {
+        rise[i * kTilePatterns + part * kLanes + c] = static_cast<R>(wide[i * kLanes + c]);
       }
     }
   }
@@ -244,14 +203,14 @@ Index flip_spins(const IntegerSpinLayer<T>& layer, const Words& words, Index fir
     }
   }
   Index n_accepted = 0;
-  const Index blocks_of_sixteen = round_up(layer.width, kBatch) * 4;
+  const Index tiles_of_sixteen = round_up(layer.width, kBatch) / kBatch;
   alignas(64) R most[kBatch * kTilePatterns];
   alignas(64) R sum[kTilePatterns];
   ByBond<T> done, edge;
   const std::int8_t* before = layer.bonds;
   for (Index i = 0; i < layer.width; ++i) {
     if (i % kBatch == 0) {
-      spin_rises(words, first / kLanes * blocks_of_sixteen + i * 4, blocks_of_sixteen, layer.temperature,
+      spin_rises(words, first / kLanes * tiles_of_sixteen + i / kBatch, tiles_of_sixteen, layer.temperature,
                  most);
     }
     const std::int8_t* const bond = layer.bonds + i * layer.bond_row;
@@ -398,15 +357,16 @@ Index flip_bonds(IntegerStrip<T> strip, int n_real) {
   return n_accepted;
 }
 
-// Largest rises for the bonds of a strip: block `strip n_moves + move` has a word for each perceptron.
+// Largest rises for the bonds of a strip: a tile has numbers for each perceptron, move by move.
 inline void bond_rises(const Words& words, Index strip, Index n_moves, float temperature, std::int32_t* rise,
                        Index rise_row) {
-  deepglass::detail::Tile tile;
-  for (Index done = 0; done < n_moves; done += kTileBlocks) {
-    words.tile(strip * n_moves + done, tile);
+  constexpr Index kMoves = Words::kTile / kPerceptrons;
+  const Index tiles = round_up(n_moves, kMoves) / kMoves;
+  alignas(64) std::int32_t number[Words::kTile];
+  for (Index t = 0; t < tiles; ++t) {
+    largest_rises(words, strip * tiles + t, temperature, std::numeric_limits<std::int16_t>::max(), number);
     for (int p = 0; p < kPerceptrons; ++p) {
-      largest_rises(tile.word[p], temperature, std::numeric_limits<std::int16_t>::max(),
-                    reinterpret_cast<Ints*>(rise + p * rise_row + done));
+      for (Index q = 0; q < kMoves; ++q) rise[p * rise_row + t * kMoves + q] = number[q * kPerceptrons + p];
     }
   }
 }

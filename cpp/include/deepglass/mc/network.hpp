@@ -1,6 +1,7 @@
 // Several chains of one network on one data set, and the sweep: what all kinds of neurons and bonds share.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +29,20 @@ struct Problem {
   Index n_inputs(Index layer) const {
     return dense(layer) ? width(layer - 1) : static_cast<Index>(graph(layer).size()) / width(layer);
   }
+
+  // Trial gaps of a pass.
+  double bond_updates() const {
+    double sum = 0;
+    for (Index l = 1; l <= depth(); ++l)
+      sum += static_cast<double>(width(l) * n_inputs(l)) * static_cast<double>(n_patterns);
+    return binary ? sum : sum / 2;
+  }
+  double spin_updates() const {
+    double sum = 0;
+    for (Index l = 1; l < depth(); ++l)
+      sum += static_cast<double>(width(l) * width(l + 1)) * static_cast<double>(n_patterns);
+    return sum;
+  }
 };
 
 // How a chain moves.
@@ -40,6 +55,11 @@ struct Schedule {
   Index trajectory_steps = 0;
   double trajectory_step = 0;
 };
+
+// 1 / beta, at most 1e30: infinity times zero is not to arise.
+inline float temperature_of(double beta) {
+  return beta > 0 ? static_cast<float>(std::min(1 / beta, 1e30)) : 1e30f;
+}
 
 struct Accepted {
   std::vector<Index> bonds, spins;  // of layers 0 .. L
