@@ -352,5 +352,5 @@ def test_bonds_are_signs() -> None:
     state = case("odd")
     networks = state.networks()
     state.bonds[1][0, 0] = 0.5
-    with pytest.raises(ValueError, match=r"binary bonds must be \+1 or -1, got 0.5"):
+    with pytest.raises(ValueError, match=r"bonds must be \+1 or -1 for binary bonds, got 0.5"):
         networks.set_state(0, state.spins[1:-1], state.bonds)

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core, io
-from .._check import integer
+from .._check import integer, per_item
 from .._progress import Progress, reporting
 from ..random import child_seed, seed_entropy
 from ._engine import acceptance
 from ._run import refuse_too_large
 from .data import Data
 from .network import PerceptronNetwork
-from .simulation import Simulation, per_item
+from .simulation import Simulation
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,13 +6,13 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from .._check import choice, integer, number
+from .._check import choice, integer, number, per_item
 from .._core import NumericalError
 from .._progress import Progress, Report, reporting
 from ..random import SeedLike, child_seed, seed_entropy
@@ -24,7 +24,7 @@ from .network import PerceptronNetwork
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Simulation", "per_item", "simulate"]
+__all__ = ["Simulation", "simulate"]
 
 Start = Literal["random", "planted", "teacher"]
 
@@ -468,18 +468,3 @@ def simulate(
         with reporting(progress, "burn-in") as report:
             chains._sweeps(burn_in - tuning, report)
     return chains.run(n_sweeps, progress=progress, **arguments)
-
-
-# ---- Small things
-
-
-def per_item(name: str, value: Any, n: int, allowed: str, ok: Callable[[float], bool]) -> npt.NDArray[np.float64]:
-    """Give n checked numbers; one stands for all of them."""
-    try:
-        values = np.array(np.broadcast_to(np.asarray(value, float), (n,)))
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number {allowed}, or {n} of them, got {value!r}") from None
-    for entry in values:
-        if math.isnan(entry) or not ok(float(entry)):
-            raise ValueError(f"{name} must be {allowed}, got {float(entry)!r}")
-    return values

@@ -334,7 +334,7 @@ def run(
     >>> J = [[[1.0, 1.0], [1.0, -1.0]]] * 2
     >>> end = run([2, 2, 2], [[1, 1]], [[-1, 1]], [[[1, 1]]], J, beta=2.0, n_sweeps=3)
     >>> end.energy.round(3).tolist()
-    [[1.697, 0.059], [0.0, 0.021], [0.0, 0.0]]
+    [[1.805, 0.0], [0.0, 0.0], [0.003, 0.0]]
     """
     if binary and potential == "count":
         raise ValueError("potential must be 'soft' with binary bonds: the count potential has an integer kernel")
