@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from . import io, parisi, stats
+from . import io, mc, parisi, stats
 from ._core import NumericalError
 from ._core import version as __version__
 from ._warnings import ConvergenceWarning, UnphysicalWarning
@@ -18,6 +18,7 @@ __all__ = [
     "__version__",
     "io",
     "load",
+    "mc",
     "parisi",
     "plot",
     "save",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 
 def number(name: str, value: Any, allowed: str, ok: Callable[[float], bool]) -> float:
@@ -32,3 +33,15 @@ def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
     if isinstance(value, str) and value in allowed:
         return value
     raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def per_item(name: str, value: Any, n: int, allowed: str, ok: Callable[[float], bool]) -> npt.NDArray[np.float64]:
+    """Give n checked numbers; one stands for all of them."""
+    try:
+        values = np.array(np.broadcast_to(np.asarray(value, float), (n,)))
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number {allowed}, or {n} of them, got {value!r}") from None
+    for entry in values:
+        if math.isnan(entry) or not ok(float(entry)):
+            raise ValueError(f"{name} must be {allowed}, got {float(entry)!r}")
+    return values

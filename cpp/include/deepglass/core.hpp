@@ -53,7 +53,8 @@ class StopToken {
   using Poll = bool (*)();
   StopToken() = default;
   explicit StopToken(Poll poll) : poll_(poll) {}
-  bool stop_requested() const { return poll_ != nullptr && poll_(); }
+  bool polls() const { return poll_ != nullptr; }
+  bool stop_requested() const { return polls() && poll_(); }
   void check() const {
     if (stop_requested()) throw Stopped{};
   }

@@ -3,8 +3,7 @@
 // The promises, for any number of threads:
 //   - results are the same bits: each output has one writer, sums are taken over fixed blocks in order;
 //   - an exception thrown by a body arrives on the calling thread, and it is the one of the smallest index,
-//   as
-//     in a plain loop; nothing leaves a parallel region;
+//     as in a plain loop; nothing leaves a parallel region;
 //   - the stop token is asked on the calling thread only, about every 20 ms; then Stopped is thrown there;
 //   - a forked child runs on one thread: libgomp hangs there in its second region.
 //
@@ -116,6 +115,7 @@ class TimedStop {
       if (mine.stopped->load(std::memory_order_relaxed)) return true;
       if (!mine.caller) return false;
     }
+    if (!stop_.polls()) return false;  // and the time of the last question stays
     const auto now = Clock::now();
     if (now - last_asked() < std::chrono::milliseconds(20)) return false;
     last_asked() = now;

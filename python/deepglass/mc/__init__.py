@@ -29,12 +29,16 @@ from .observables import (
     unseen,
     wide_prior_overlap,
 )
+from .schedules import anneal, replica_exchange
+from .simulation import Simulation, simulate
 
 __all__ = [
     "Alignment",
     "Data",
     "PerceptronNetwork",
+    "Simulation",
     "align",
+    "anneal",
     "binarize",
     "bond_overlap",
     "data_from",
@@ -52,6 +56,8 @@ __all__ = [
     "prior_normalised_overlap",
     "random_bonds",
     "random_data",
+    "replica_exchange",
+    "simulate",
     "teacher_data",
     "training_error",
     "unseen",

@@ -1,0 +1,100 @@
+"""Binary bonds with the count potential: the integer chain against the single-precision one with spherical bonds.
+
+An elementary update is one gap computed on trial: N^2 M in a layer for single flips of bonds or of spins, N^2 M / 2
+for rotations of pairs.  On CPUs that load two vectors a cycle and store one, a vector of the spin phase (4 loads, 1
+store; 1 addition of the last flip, 1 comparison, 1 and, 1 addition) takes 2 cycles or more, and a vector of the bond
+phase (3 loads, 1 store; 1 exclusive or, 1 addition, 1 comparison, 1 subtraction) 1.5.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from deepglass import _core
+
+DEPTH = 6
+VECTOR_BYTES = {"v1": 16, "v3": 32, "v4": 64}
+LEAST_CYCLES = {"bonds": 1.5, "spins": 2.0}  # for a vector
+PHASES = {"bonds": (1, 0), "spins": (0, 1), "sweep": (1, 1)}
+
+
+def networks(width: int, n_patterns: int, binary: bool) -> Any:
+    """One chain with data and start of coins."""
+    rng = np.random.default_rng(1)
+    spins = [rng.choice(np.array([-1, 1], dtype=np.int8), (n_patterns, width)) for _ in range(DEPTH + 1)]
+    bonds = [rng.choice([-1.0, 1.0], (width, width)) for _ in range(DEPTH)]
+    chain = _core.FreeNetworks([width] * (DEPTH + 1), spins[0], spins[-1], potential="count", binary=binary)
+    chain.set_state(0, spins[1:-1], bonds)
+    return chain
+
+
+def check(chain: Any) -> None:
+    """The running energy is that of spins and bonds."""
+    spins, bonds = chain.spins(0), chain.bonds(0)
+    gaps = [s * (b.astype(float) @ J.T) for b, J, s in zip(spins[:-1], bonds, spins[1:], strict=True)]
+    np.testing.assert_array_equal(chain.energy()[0], [(r < -1e-3).sum() for r in gaps])  # far above any rounding
+
+
+def seconds(chain: Any, phase: str, n_sweeps: int) -> float:
+    """CPU time of a sweep at beta = 1 on one thread."""
+    bond_passes, spin_passes = PHASES[phase]
+    start = time.thread_time()
+    chain.run(
+        1,
+        n_sweeps,
+        np.ones(1),
+        np.full((1, DEPTH), 0.5),
+        bond_passes=bond_passes,
+        spin_passes=spin_passes,
+        threads=1,
+    )
+    return (time.thread_time() - start) / n_sweeps
+
+
+def main(clock: float = 3.2e9) -> None:
+    """Print the table; `clock` is that of the CPU in Hz, for the last column."""
+    print(f"depth {DEPTH}, one thread, level {_core.isa}; the port limit supposes {clock / 1e9:.1f} GHz")
+    header = (
+        "N",
+        "M",
+        "phase",
+        "float ms",
+        "integer ms",
+        "ratio",
+        "float ns/up.",
+        "integer ns/up.",
+        "ratio",
+        "of limit",
+    )
+    print("{:>4} {:>4} {:>6} {:>9} {:>10} {:>6} {:>13} {:>14} {:>6} {:>9}".format(*header))
+    for width, n_patterns in ((64, 256), (128, 512), (255, 512), (256, 512)):
+        chains = {binary: networks(width, n_patterns, binary) for binary in (False, True)}
+        n_sweeps = max(1, 20 * 64**2 * 256 // (width**2 * n_patterns))
+        times: dict[tuple[bool, str], list[float]] = {}
+        for _ in range(7):
+            for phase in PHASES:
+                for binary, chain in chains.items():
+                    times.setdefault((binary, phase), []).append(seconds(chain, phase, n_sweeps))
+        check(chains[True])
+        layer = width**2 * n_patterns
+        for phase, (bond_passes, spin_passes) in PHASES.items():
+            single, integer = min(times[False, phase]), min(times[True, phase])
+            spin_updates = spin_passes * (DEPTH - 1) * layer
+            of_single = single / (bond_passes * DEPTH * layer / 2 + spin_updates) * 1e9
+            of_integer = integer / (bond_passes * DEPTH * layer + spin_updates) * 1e9
+            limit = ""
+            if phase in LEAST_CYCLES:
+                lanes = VECTOR_BYTES[_core.isa] // (1 if width <= 255 else 2)
+                limit = f"{LEAST_CYCLES[phase] / lanes / clock * 1e9 / of_integer:.0%}"
+            print(
+                f"{width:>4} {n_patterns:>4} {phase:>6} {single * 1e3:>9.3f} {integer * 1e3:>10.3f}"
+                f" {single / integer:>6.2f} {of_single:>13.4f} {of_integer:>14.4f} {of_single / of_integer:>6.2f}"
+                f" {limit:>9}"
+            )
+
+
+if __name__ == "__main__":
+    main()

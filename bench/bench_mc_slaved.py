@@ -1,0 +1,162 @@
+"""The slaved perceptron network: ns an attempt, against Numba (same algorithm) and NumPy (full forward pass).
+
+Rows: N, L, M and where the chain stands: "start", greedy some sweeps after a random start, or "solved", at the
+teacher with no error.  One thread; contestants take turns, medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepglass import _core
+
+try:
+    import mc_slaved_numba
+except ImportError:
+    mc_slaved_numba = None
+
+ROUNDS, STEP = 15, 0.5
+
+
+def coins(rng: np.random.Generator, *shape: int) -> NDArray[np.int8]:
+    return rng.choice(np.array([-1, 1], dtype=np.int8), shape)
+
+
+def random_bonds(rng: np.random.Generator, n: int, depth: int, binary: bool) -> list[NDArray[Any]]:
+    if binary:
+        return [coins(rng, n, n) for _ in range(depth)]
+    bonds = rng.normal(size=(depth, n, n))
+    bonds *= np.sqrt(n) / np.linalg.norm(bonds, axis=2, keepdims=True)
+    return list(bonds.astype(np.float32))
+
+
+class Case:
+    """One chain, placed by the kernel; contestants start from there each time."""
+
+    def __init__(self, n: int, depth: int, m: int, *, solved: bool, binary: bool) -> None:
+        rng = np.random.default_rng([n, depth, m])
+        self.n, self.depth, self.m, self.binary = n, depth, m, binary
+        self.inputs = coins(rng, m, n)
+        teacher = random_bonds(rng, n, depth, binary)
+        self.outputs = _core.slaved_forward(teacher, self.inputs)[-1]
+        self.networks = _core.SlavedNetworks(
+            [n] * (depth + 1), self.inputs, self.outputs, binary=binary, n_chains=1, seed=1
+        )
+        self.networks.set_bonds(0, teacher if solved else random_bonds(rng, n, depth, binary))
+        self.per_sweep = depth * n * n // (1 if binary else 2)
+        self.n_sweeps = max(1, 20_000 // self.per_sweep)
+        self.step = np.full(depth, STEP)
+        self.networks.run(20, [np.inf], self.step, threads=1)
+        self.state = self.networks.state(0)
+        self.energy = int(self.networks.energy()[0])
+
+    def kernel(self, early_stop: bool) -> float:
+        self.networks.set_state(0, self.state)
+        start = time.perf_counter()
+        self.networks.run(self.n_sweeps, [np.inf], self.step, early_stop=early_stop, threads=1)
+        seconds = time.perf_counter() - start
+        assert np.array_equal(self.networks.energy(), self.networks.fresh_energy())
+        return seconds / (self.n_sweeps * self.per_sweep) * 1e9
+
+    def numba(self) -> float:
+        bonds = np.array(self.state["bonds"])
+        fields = np.array(self.state["fields"])
+        negative = fields[-1].T < 0
+        wrong = negative != (self.outputs < 0)
+        arguments = (
+            bonds,
+            2 * bonds.transpose(0, 2, 1).copy(),
+            fields,
+            fields.transpose(0, 2, 1).copy(),
+            self.inputs.T.astype(np.float32).copy(),
+            wrong,
+            wrong.sum(axis=1),
+        )
+        n_attempts, rng = self.n_sweeps * self.per_sweep, np.random.default_rng(1)
+        start = time.perf_counter()
+        energy, _ = mc_slaved_numba.sweeps(*arguments, self.energy, n_attempts, np.inf, STEP, True, rng)
+        seconds = time.perf_counter() - start
+        assert energy == np.sum(_core.slaved_forward(list(bonds), self.inputs)[-1] != self.outputs)
+        return seconds / n_attempts * 1e9
+
+    def numpy(self, n_attempts: int = 200) -> float:
+        """The whole network for each move, as matrix products: what one writes first."""
+        rng = np.random.default_rng(1)
+        bonds = [layer.astype(np.float32) for layer in self.state["bonds"]]
+        inputs, outputs, energy = self.inputs.T.astype(np.float32), self.outputs.T, self.energy
+        start = time.perf_counter()
+        layers, neurons, firsts = rng.integers([[self.depth], [self.n], [self.n]], size=(3, n_attempts)).tolist()
+        seconds = rng.integers(self.n - 1, size=n_attempts).tolist()
+        angles = rng.uniform(-STEP, STEP, n_attempts).astype(np.float32)
+        cosines, sines = np.cos(angles), np.sin(angles)
+        moves = zip(layers, neurons, firsts, seconds, cosines, sines, strict=True)
+        for layer, i, a, b, c, s in moves:
+            kept = bonds[layer][i].copy()
+            if self.binary:
+                bonds[layer][i, a] *= -1
+            else:
+                b += b >= a
+                bonds[layer][i, a], bonds[layer][i, b] = kept[a] * c - kept[b] * s, kept[a] * s + kept[b] * c
+            spins = inputs
+            for matrix in bonds:
+                spins = np.where(matrix @ spins < 0, np.float32(-1), np.float32(1))
+            new_energy = np.count_nonzero(spins != outputs)
+            if new_energy <= energy:
+                energy = new_energy
+            else:
+                bonds[layer][i] = kept
+        return (time.perf_counter() - start) / n_attempts * 1e9
+
+    def pattern_layers(self) -> float:
+        """Mean number of (touched pattern, layer behind) of a flip: what is calculated without early stop."""
+        total = 0
+        for layer, (bonds, spins) in enumerate(zip(self.state["bonds"], self.networks.spins(0)[:-1], strict=True)):
+            fields = spins.astype(int) @ bonds.T
+            flipped = fields[:, :, np.newaxis] - 2 * bonds * spins[:, np.newaxis, :]
+            touched = np.count_nonzero((flipped < 0) != (fields < 0)[:, :, np.newaxis])
+            total += touched * (self.depth - 1 - layer)
+        return total / self.per_sweep
+
+
+def main() -> None:
+    print(f"ns an attempt, one thread, level {_core.isa}, medians of {ROUNDS} rounds")
+    print(
+        f"{'bonds':>7} {'N':>3} {'L':>2} {'M':>4} {'at':>6} {'kernel':>7} {'no stop':>8} {'Numba':>7}"
+        f" {'NumPy':>8} {'Numba/kernel':>13} {'NumPy/kernel':>13}"
+    )
+    sizes = [(False, 10, 3, 40), (False, 20, 3, 160), (False, 20, 5, 320), (False, 40, 3, 640)]
+    sizes += [(True, 11, 3, 44), (True, 64, 3, 256)]
+    for binary, n, depth, m in sizes:
+        for solved in (False, True):
+            case = Case(n, depth, m, solved=solved, binary=binary)
+            contestants: dict[str, Callable[[], float]] = {
+                "kernel": lambda case=case: case.kernel(True),
+                "no stop": lambda case=case: case.kernel(False),
+                "NumPy": case.numpy,
+            }
+            if mc_slaved_numba is not None and not binary:
+                contestants["Numba"] = case.numba
+                case.numba()  # compiles
+            times: dict[str, list[float]] = {name: [] for name in contestants}
+            for _ in range(ROUNDS):
+                for name, run in contestants.items():
+                    times[name].append(run())
+            median = {name: float(np.median(values)) for name, values in times.items()}
+            numba = median.get("Numba", np.nan)
+            print(
+                f"{'binary' if binary else 'sphere':>7} {n:>3} {depth:>2} {m:>4} {'solved' if solved else 'start':>6}"
+                f" {median['kernel']:>7.0f} {median['no stop']:>8.0f} {numba:>7.0f} {median['NumPy']:>8.0f}"
+                f" {numba / median['kernel']:>13.1f} {median['NumPy'] / median['kernel']:>13.0f}"
+            )
+            if binary:
+                count = case.pattern_layers()
+                print(f"{'':>18} {count:.1f} touched patterns and layers, {median['no stop'] / count:.1f} ns each")
+
+
+if __name__ == "__main__":
+    main()
