@@ -71,6 +71,11 @@ class FloatChain final : public Chain {
       part.row = row_;
       part.bonds = bonds_[index(layer)].data() + strip * kStrip;
       part.bond_row = bond_row(layer);
+      if ((strip + 1) * kStrip < problem_.width(layer)) {
+        part.n_coming = kStrip * stride_;
+        part.coming[0] = gaps_[index(layer)].data() + (strip + 1) * kStrip * stride_;
+        part.coming[1] = spins_[index(layer)].data() + (strip + 1) * kStrip * stride_;
+      }
       moves.n = order.n;
       const int n_real = static_cast<int>(std::min<Index>(kStrip, problem_.width(layer) - strip * kStrip));
       for (int p = 0; p < kStrip; ++p) {
@@ -113,16 +118,22 @@ class FloatChain final : public Chain {
       if (tile.row < round_up(widest, kLanes)) tile = SpinTile(widest);
       for (Index k = 0; k < n_hidden; ++k) {
         const Index l = k + 1, first = b * block;
-        const SpinLayer layer{problem_.width(l),
-                              problem_.width(l + 1),
-                              stride_,
-                              spins_[index(l)].data(),
-                              gaps_[index(l)].data(),
-                              spins_[index(l + 1)].data(),
-                              gaps_[index(l + 1)].data(),
-                              bonds_[index(l + 1)].data(),
-                              bond_row(l + 1),
-                              temperature_of(schedule.beta)};
+        SpinLayer layer{problem_.width(l),
+                        problem_.width(l + 1),
+                        stride_,
+                        spins_[index(l)].data(),
+                        gaps_[index(l)].data(),
+                        spins_[index(l + 1)].data(),
+                        gaps_[index(l + 1)].data(),
+                        bonds_[index(l + 1)].data(),
+                        bond_row(l + 1),
+                        temperature_of(schedule.beta)};
+        const Index next = k + 1 < n_hidden ? l + 2 : 2, then = k + 1 < n_hidden ? first : first + block;
+        if (then < row_) {
+          layer.n_coming = problem_.width(next);
+          layer.coming[0] = gaps_[index(next)].data() + then;
+          layer.coming[1] = spins_[index(next)].data() + then;
+        }
         const Words words(seed_, number_, Purpose::kSpin, l, pass, sweep);
         const bool two = row_ - first >= 2 * kLanes && groups == 2;
         counts[index(b * n_hidden + k)] = two ? flip_spins<Potential, 2>(layer, words, first, tile)

@@ -6,7 +6,7 @@
 // padded to sixteen; a pad has gap kPad, spin +1 and bonds 0, so that it never contributes.
 #pragma once
 
-#include <array>
+#include <algorithm>
 #include <limits>
 
 #include "deepglass/mc/random_streams.hpp"
@@ -54,6 +54,9 @@ struct SpinLayer {
   const float* bonds;  // (width, bond_row): w of layer l + 1
   Index bond_row;
   float temperature;
+  // What comes next, to be had from memory meanwhile: rows of the same patterns, or of the next ones.
+  Index n_coming = 0;
+  const float* coming[2] = {};  // (n_coming, row)
 };
 
 // Patterns of the layer above, with the output as the lane.
@@ -164,6 +167,12 @@ Index flip_spins(const SpinLayer& layer, const Words& words, Index first, SpinTi
       }
     }
     const float* const bond = layer.bonds + i * layer.bond_row;
+    if (i < layer.n_coming) {
+      for (int g = 0; g < kPatterns; g += kLanes) {
+        __builtin_prefetch(layer.coming[0] + i * layer.row + g);
+        __builtin_prefetch(layer.coming[1] + i * layer.row + g);
+      }
+    }
     for (int half = 0; half < 2; ++half) {
       apply(half, previous);
       const Index at = i * layer.row + first + half * kTurn;
@@ -218,6 +227,8 @@ struct BondStrip {
   float* room[kStrip];        // (row,): where a trial is written
   float* bonds;               // w of the first perceptron; (input, bond_row)
   Index bond_row;
+  const float* coming[2] = {};  // gaps and spins of the next strip, if there is one: `n_coming` numbers each
+  Index n_coming = 0;
 };
 
 // The moves a strip tries, one after the other: a byte for each pattern says which of four numbers is added
@@ -323,7 +334,12 @@ Index move_bonds(const BondStrip& strip, const Moves& moves, const BondNumbers& 
   }
   FourFloats energy = as_floats(add_four_rows(sum));
   FourInts moved = {}, n_accepted = {};  // -1 where the gaps are in the second row
+  const Index share = moves.n > 0 ? round_up(strip.n_coming / moves.n + 1, kLanes) : 0;  // of a move
   for (Index q = 0; q < moves.n; ++q) {
+    for (Index k = q * share; k < std::min((q + 1) * share, strip.n_coming); k += kLanes) {
+      __builtin_prefetch(strip.coming[0] + k);
+      __builtin_prefetch(strip.coming[1] + k);
+    }
     const auto bond = [&](const std::int32_t* const* input, int p) {
       return strip.bonds + input[p][q] * strip.bond_row + p;
     };
