@@ -34,6 +34,8 @@ from deepglass.reference.mc_exact import (
     two_pattern_network,
 )
 
+pytestmark = pytest.mark.same_bits
+
 Array = NDArray[Any]
 
 
@@ -220,6 +222,7 @@ def test_twin_across_rebuilds(kind: tuple[str, bool], connectivity: int | None) 
 
 @pytest.mark.parametrize("kind", [("soft", False), ("count", False), ("soft", True)])
 @pytest.mark.parametrize("widths", [(70, 64, 37, 40), (70, 64, 37, 90)])  # blocks of 32 patterns, of 16
+@pytest.mark.no_sanitizer
 def test_twin_at_a_larger_size(widths: tuple[int, ...], kind: tuple[str, bool]) -> None:
     check_twin(random_problem(widths, 100, *kind), seed=4, chain=0, first_sweep=98, n_sweeps=3, beta=2.0, step=0.3)
 
@@ -254,6 +257,7 @@ def tiny(case: str) -> tuple[Problem, float, Any]:
 
 @pytest.mark.parametrize("case", TINY)
 @pytest.mark.parametrize("moves", [{}, {"bond_passes": 2, "spin_passes": 3, "step": math.pi}])
+@pytest.mark.no_sanitizer
 def test_energies_of_tiny_networks(case: str, moves: dict[str, Any]) -> None:
     problem, beta, exact = tiny(case)
     networks = problem.started(n_chains=64)
@@ -265,6 +269,7 @@ def test_energies_of_tiny_networks(case: str, moves: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", ["A", "C", "unequal", "binary, even"])
+@pytest.mark.no_sanitizer
 def test_law_of_hidden_states(case: str) -> None:
     problem, beta, exact = tiny(case)
     n_chains, n_patterns = 2000, len(problem.inputs)
@@ -304,6 +309,7 @@ def test_a_graph_of_two_networks() -> None:
     ("n", "beta", "potential"),
     [(2, 1.0, "soft"), (3, 1.0, "soft"), (8, 2.0, "soft"), (64, 2.0, "soft"), (128, 5.0, "soft"), (64, 1.5, "count")],
 )
+@pytest.mark.no_sanitizer
 def test_single_pattern(n: int, beta: float, potential: str) -> None:
     networks = random_problem((n, n, n), 1, potential).started(n_chains=32)
     sweep(networks, 1, 50, beta=beta)
@@ -339,6 +345,7 @@ TWO_PATTERNS = [  # N, L, beta, potential, agreeing inputs and outputs
 
 
 @pytest.mark.parametrize("row", TWO_PATTERNS[:2])
+@pytest.mark.no_sanitizer
 def test_two_patterns(row: tuple[int, int, float, str, tuple[int, int]]) -> None:
     energy, correlation, exact = two_patterns(*row, n_chains=64, n_draws=60)
     assert largest(energy, exact.energy_layer) < 4
@@ -361,6 +368,7 @@ def test_two_patterns_long(row: tuple[int, int, float, str, tuple[int, int]]) ->
     ("widths", "n_patterns", "beta", "n_instances"),
     [((8,) * 4, 12, 1.5, 300), ((16,) * 3, 16, 2.0, 200), ((20, 9, 33), 24, 1.0, 100), ((64,) * 3, 64, 2.0, 20)],
 )
+@pytest.mark.no_sanitizer
 def test_planted_energy(widths: tuple[int, ...], n_patterns: int, beta: float, n_instances: int) -> None:
     net = PerceptronNetwork(widths, len(widths) - 1, potential="count")
     exact, variance = planted_energy(widths, n_patterns, beta)
@@ -417,6 +425,7 @@ def check_transitions(before: Array, after: Array, matrix: Array) -> None:
 
 @pytest.mark.parametrize("kind", [("soft", False), ("count", False), ("soft", True)])
 @pytest.mark.parametrize("widths", [(3, 1, 2), (3, 2, 2, 2)])
+@pytest.mark.no_sanitizer
 def test_spins_with_frozen_bonds(widths: tuple[int, ...], kind: tuple[str, bool]) -> None:
     """A pass over the spins is the product of Metropolis flips, in the order stated; patterns are copies."""
     n_copies, n_sweeps, beta = 250, 1000, 1.3
@@ -457,6 +466,7 @@ def perceptron_energies(J: Array, problem: Problem) -> Array:
     return result
 
 
+@pytest.mark.no_sanitizer
 def test_binary_bonds_of_one_perceptron() -> None:
     """A pass over binary bonds is the product of Metropolis flips, averaged over their orders."""
     problem, beta = random_problem((3, 1), 5, "soft", True, seed=2), 0.6
@@ -476,6 +486,7 @@ def test_binary_bonds_of_one_perceptron() -> None:
 
 @pytest.mark.parametrize("potential", ["soft", "count"])
 @pytest.mark.parametrize("step", [0.7, math.pi])
+@pytest.mark.no_sanitizer
 def test_one_rotation(potential: str, step: float) -> None:
     """From one state, the angle of two bonds goes to its neighbours with the Metropolis probabilities."""
     n_copies, beta, start = 4000, 1.1, 0.4
@@ -509,6 +520,7 @@ def test_one_rotation(potential: str, step: float) -> None:
 
 @pytest.mark.parametrize("potential", ["soft", "count"])
 @pytest.mark.parametrize("n_inputs", [2, 3])
+@pytest.mark.no_sanitizer
 def test_fluxes_of_rotations_balance(n_inputs: int, potential: str) -> None:
     """With two or three inputs a pass is one rotation of a pair: as many go from cell to cell as come back."""
     problem, beta, n_chains, n_sweeps = random_problem((n_inputs, 1), 6, potential, seed=6), 1.1, 200, 600
@@ -592,6 +604,7 @@ def welch(a: Array, b: Array) -> Array:
     return result
 
 
+@pytest.mark.no_sanitizer
 def test_random_and_planted_starts_agree() -> None:
     net = PerceptronNetwork(8, 3, potential="count")
     data = teacher_data(net, 12, seed=3, noise="gibbs", beta=1.5, n_test=0)
@@ -608,6 +621,7 @@ def test_random_and_planted_starts_agree() -> None:
 
 
 @pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.no_sanitizer
 def test_random_and_quenched_starts_agree(binary: bool) -> None:
     problem, beta = random_problem((8, 8, 8), 12, "soft", binary), 1.0
     random, quenched = problem.started(48, seed=1), problem.started(48, seed=2)
@@ -658,6 +672,7 @@ def test_norms_and_entries(kind: tuple[str, bool]) -> None:
     ("kind", "passes"),
     [(("soft", True), {}), (("soft", False), {"bond_passes": 0}), (("count", False), {"bond_passes": 0})],
 )
+@pytest.mark.no_sanitizer
 def test_gauge_symmetry(kind: tuple[str, bool], passes: dict[str, int]) -> None:
     """A hidden neuron of the other sign, with its bonds: where moves are flips, the same trajectory to the last bit."""
     problem, neuron = random_problem((9, 12, 7, 10), 20, *kind), 5

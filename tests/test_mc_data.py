@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from deepglass import mc
 from deepglass.mc import Data, PerceptronNetwork
 
+pytestmark = [pytest.mark.same_bits, pytest.mark.no_sanitizer]
+
 BONDS = st.sampled_from(["spherical", "binary"])
 
 

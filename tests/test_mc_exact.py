@@ -25,6 +25,8 @@ from deepglass.reference.mc_exact import (
     two_pattern_network,
 )
 
+pytestmark = [pytest.mark.same_bits, pytest.mark.no_sanitizer]
+
 Array = NDArray[np.float64]
 POTENTIALS = ["soft", "count", "hard"]
 

@@ -19,6 +19,8 @@ from deepglass.reference.mc import _minus_log_uniform, _Numbers
 from deepglass.reference.mc_exact import enumerate_network, two_pattern_network
 from deepglass.stats import gamma_method, mean_over_instances
 
+pytestmark = pytest.mark.same_bits
+
 Spins = NDArray[np.int8]
 Float = NDArray[np.float32]
 Graph = list[NDArray[np.int32] | None]
@@ -227,6 +229,7 @@ def check_energy(state: State, exact: NDArray[np.float64], beta: float, n_chains
 
 @pytest.mark.parametrize("widths", [[3, 3, 3], [2, 3, 2, 2]])
 @pytest.mark.parametrize("beta", [0.5, 2.0])
+@pytest.mark.no_sanitizer
 def test_tiny_network(widths: list[int], beta: float) -> None:
     state = State(widths, 3, seed=4)
     exact = enumerate_network(widths, state.spins[0], state.spins[-1], beta, "count", "binary")
@@ -234,6 +237,7 @@ def test_tiny_network(widths: list[int], beta: float) -> None:
 
 
 @pytest.mark.parametrize("n", [32, 33])
+@pytest.mark.no_sanitizer
 def test_two_patterns(n: int) -> None:
     state = State([n] * 4, 2, seed=5)
     for layer, agree in ((0, 26), (-1, 12)):
@@ -329,6 +333,7 @@ def level_digest() -> str:
 
 
 @pytest.mark.parametrize("level", ["v1", "v3", "v4"])
+@pytest.mark.no_sanitizer
 def test_trajectory_does_not_depend_on_the_level(level: str) -> None:
     here = os.path.dirname(__file__)
     script = f"import sys; sys.path.insert(0, {here!r}); import test_mc_integer as t; print(t.level_digest())"

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from deepglass import mc
 from deepglass.mc import PerceptronNetwork
 
+pytestmark = [pytest.mark.same_bits, pytest.mark.no_sanitizer]
+
 SEEDS = st.integers(0, 2**32)
 G = (2 / math.pi) ** 2
 
@@ -245,6 +247,7 @@ def prior_averages(n: int, n_instances: int) -> tuple[npt.NDArray[np.float64], n
     return values.mean(axis=0), values.std(axis=0, ddof=1) / math.sqrt(n_instances)
 
 
+@pytest.mark.slow
 def test_overlaps_of_prior_machines() -> None:
     """Spec 10b: N q2' is sum_{k<=l} g^k for identical machines and g^l for independent ones on shared inputs."""
     (small, error_small), (large, error_large) = prior_averages(80, 60), prior_averages(160, 40)

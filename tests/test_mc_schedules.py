@@ -18,6 +18,8 @@ from deepglass.mc.schedules import _Exchange
 from deepglass.reference.mc_exact import enumerate_network
 from deepglass.stats import gamma_method
 
+pytestmark = [pytest.mark.same_bits, pytest.mark.no_sanitizer]
+
 NETWORK = PerceptronNetwork(width=(7, 5, 6, 3), depth=3)
 DATA = random_data(NETWORK, 19, seed=1)
 

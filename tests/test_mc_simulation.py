@@ -39,6 +39,8 @@ from deepglass.mc import (
 )
 from deepglass.mc._engine import estimated_bytes
 
+pytestmark = [pytest.mark.same_bits, pytest.mark.no_sanitizer]
+
 NETWORK = PerceptronNetwork(width=(7, 5, 6, 3), depth=3)
 DATA = random_data(NETWORK, 19, seed=1)
 ALL = ("energy", "acceptance", "neuron_overlap", "bond_overlap", "normalised_overlap", "aligned_overlap", "histogram")

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from deepglass import _core
 from deepglass.reference.mc_slaved import SlavedNetwork, slaved_forward
 
+pytestmark = pytest.mark.same_bits
+
 GREEDY = np.inf
 
 
@@ -107,6 +109,7 @@ def test_trajectory_is_that_of_the_reference(
         ([7, 130, 4], 65, True),  # fields of 16 bits
     ],
 )
+@pytest.mark.no_sanitizer
 def test_wide_trajectory_is_that_of_the_reference(widths: list[int], n_patterns: int, binary: bool) -> None:
     rng = np.random.default_rng(4)
     fast = make(widths, n_patterns, binary=binary)
@@ -213,6 +216,7 @@ KNOWN = {
 
 
 @pytest.mark.parametrize("name", TINY)
+@pytest.mark.no_sanitizer
 def test_exact_averages(name: str) -> None:
     inputs, outputs, binary = TINY[name]
     law = exact_law(inputs, outputs, binary)
@@ -326,6 +330,7 @@ def test_running_energy_is_fresh_energy(widths: list[int], n_patterns: int, bina
                 np.testing.assert_allclose(np.sum(layer.astype(float) ** 2, axis=1), layer.shape[1], rtol=1e-5)
 
 
+@pytest.mark.no_sanitizer
 def test_greedy_never_climbs_and_learns() -> None:
     widths = [10, 10, 10]
     rng = np.random.default_rng(0)

@@ -18,6 +18,8 @@ from deepglass import _core
 from deepglass.reference import mc_exact
 from deepglass.reference import mc_trajectory as reference
 
+pytestmark = pytest.mark.same_bits
+
 Array = NDArray[np.float64]
 Spins = NDArray[np.int8]
 
@@ -221,6 +223,7 @@ def test_fields_are_those_of_the_bonds(widths: list[int], n_patterns: int) -> No
         assert kept[0, layer] == pytest.approx((np.minimum(gaps, 0) ** 2).sum(), rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.no_sanitizer
 def test_norm_is_kept_through_many_trajectories() -> None:
     case = Case([24, 24, 24], 50)
     result = case.run(1, 2.0, 10, 0.15, every=99)  # short of the sweep that computes all anew
@@ -344,6 +347,7 @@ def load_four(n: int, n_chains: int, seed: int) -> Array:
 
 
 @pytest.mark.parametrize(("n", "expected", "error"), [(32, 0.0723, 0.0007), (64, 0.0705, 0.0005)])
+@pytest.mark.no_sanitizer
 def test_one_layer_reaches_equilibrium_from_a_random_start(n: int, expected: float, error: float) -> None:
     data_sets = np.array([load_four(n, 1, seed) for seed in range(12)])[:, 0]
     early, late = data_sets[:, 40:60].mean(axis=1), data_sets[:, 80:].mean(axis=1)

@@ -22,6 +22,8 @@ from deepglass import ConvergenceWarning, stats
 from deepglass.reference import stats as reference
 from deepglass.stats import Estimate
 
+pytestmark = [pytest.mark.same_bits, pytest.mark.no_sanitizer]
+
 SEEDS = st.integers(0, 2**32)
 MEMORY = st.floats(-0.6, 0.95)
 Array = NDArray[np.float64]
