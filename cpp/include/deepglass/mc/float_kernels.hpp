@@ -169,8 +169,8 @@ Index flip_spins(const SpinLayer& layer, const Words& words, Index first, SpinTi
     const float* const bond = layer.bonds + i * layer.bond_row;
     if (i < layer.n_coming) {
       for (int g = 0; g < kPatterns; g += kLanes) {
-        __builtin_prefetch(layer.coming[0] + i * layer.row + g);
-        __builtin_prefetch(layer.coming[1] + i * layer.row + g);
+        __builtin_prefetch(layer.coming[0] + i * layer.row + g, 0, 2);
+        __builtin_prefetch(layer.coming[1] + i * layer.row + g, 0, 2);
       }
     }
     for (int half = 0; half < 2; ++half) {
@@ -337,8 +337,8 @@ Index move_bonds(const BondStrip& strip, const Moves& moves, const BondNumbers& 
   const Index share = moves.n > 0 ? round_up(strip.n_coming / moves.n + 1, kLanes) : 0;  // of a move
   for (Index q = 0; q < moves.n; ++q) {
     for (Index k = q * share; k < std::min((q + 1) * share, strip.n_coming); k += kLanes) {
-      __builtin_prefetch(strip.coming[0] + k);
-      __builtin_prefetch(strip.coming[1] + k);
+      __builtin_prefetch(strip.coming[0] + k, 0, 2);
+      __builtin_prefetch(strip.coming[1] + k, 0, 2);
     }
     const auto bond = [&](const std::int32_t* const* input, int p) {
       return strip.bonds + input[p][q] * strip.bond_row + p;
