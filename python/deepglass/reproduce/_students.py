@@ -33,7 +33,7 @@ _log = logging.getLogger("deepglass")
 
 _TIMING = 0.05  # seconds of sweeps from which the duration is estimated
 _NEWS = 60.0  # seconds between two lines about what is done
-_FILE = 0.05  # seconds to write one
+_FILE = 0.15  # seconds to write one, and what else an instance takes
 _UNRELATED = 8  # machines from the prior whose overlap with the teacher is the zero of that of the student
 
 
@@ -140,13 +140,14 @@ def run_all(students: Sequence[Student], folder: Path, *, workers: int = 0) -> l
         "%d of %d instances to run, %d at a time: about %.2f hours (%.1f minutes)",
         len(missing), len(wanted), workers, hours, 60.0 * hours,
     )  # fmt: skip
+    results: dict[tuple[Student, int], xr.Dataset] = {}
     stop = threading.Event()
     start = last = time.monotonic()
     with ThreadPoolExecutor(workers) as pool:  # the kernels release the GIL
-        futures = [pool.submit(_run, student, i, student.path(folder, i), stop) for student, i in missing]
+        futures = {pool.submit(_run, student, i, student.path(folder, i), stop): (student, i) for student, i in missing}
         try:
             for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
+                results[futures[future]] = future.result()
                 if time.monotonic() - last > _NEWS:
                     last = time.monotonic()
                     _log.info("%d of %d instances done in %.1f minutes", done, len(missing), (last - start) / 60.0)
@@ -157,7 +158,10 @@ def run_all(students: Sequence[Student], folder: Path, *, workers: int = 0) -> l
             raise
     return [
         xr.concat(
-            [io.load(student.path(folder, i)) for i in range(student.n_instances)],
+            [
+                results[student, i] if (student, i) in results else io.load(student.path(folder, i))
+                for i in range(student.n_instances)
+            ],
             xr.DataArray(np.arange(student.n_instances), dims="instance", name="instance"),
             combine_attrs="drop_conflicts",
         )
@@ -221,8 +225,8 @@ def _normalised(a: Sequence[npt.NDArray[Any]], b: Sequence[npt.NDArray[Any]]) ->
     return np.array([float(mc.normalised_overlap(x, y)) for x, y in zip(a[1:], b[1:], strict=True)])
 
 
-def _run(student: Student, instance: int, path: Path, stop: threading.Event) -> None:
-    """One instance."""
+def _run(student: Student, instance: int, path: Path, stop: threading.Event) -> xr.Dataset:
+    """One instance, which is also written."""
 
     def check(done: int, total: int) -> None:
         if stop.is_set():
@@ -257,3 +261,4 @@ def _run(student: Student, instance: int, path: Path, stop: threading.Event) -> 
         io.provenance("deepglass.reproduce.teacher_student", dataclasses.asdict(student)),
     )
     io.save(result, path)
+    return result

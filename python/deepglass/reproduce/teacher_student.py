@@ -58,9 +58,9 @@ def _manifold(**settings: Any) -> list[Student]:
 
 
 _QUICK = (
-    *_students(10, (1, 3, 5, 8), (1, 4, 8, 16)),
-    *_students(20, (3,), (4,)),
-    *_manifold(n_sweeps=512),
+    *_students(10, (1, 3, 5, 8), (1, 4, 8, 16), n_instances=10),
+    *_students(20, (3,), (4,), n_instances=10),
+    *_manifold(n_sweeps=512, n_instances=10),
 )
 _FULL = (
     *_students(10, (1, 3, 5, 8), (1, 2, 4, 8, 16), n_sweeps=2**17, n_instances=32),
@@ -272,16 +272,10 @@ def _summary(results: Results) -> xr.Dataset:
 
 
 def _find(results: Results, **wanted: Any) -> list[Student]:
-    """Students with these fields, coins as inputs unless said, from small to large."""
+    """Students with these fields, from small to large; coins as inputs and random starts unless said."""
     wanted = {"dimension": 0, "start": "random"} | wanted
     found = [one for one in results if all(getattr(one, key) == value for key, value in wanted.items())]
-    # That of the manifold series has its own run length: keep the longest of each kind.
-    longest = {dataclasses.replace(one, n_sweeps=4, n_instances=2): one for one in sorted(found, key=_length)}
-    return sorted(longest.values(), key=lambda one: (one.width, one.depth, one.load))
-
-
-def _length(student: Student) -> int:
-    return student.n_sweeps
+    return sorted(found, key=lambda one: (one.width, one.depth, one.load))
 
 
 def _theory(depth: int, load: int) -> Floats:
@@ -303,15 +297,15 @@ def _shades(n: int) -> list[Any]:
 
 def _points(ax: Axes, x: Sequence[float], estimates: Sequence[stats.Estimate], **settings: Any) -> None:
     values, errors = [each.value for each in estimates], [each.error for each in estimates]
-    settings = {"capsize": 2.0, "marker": "o", "linestyle": "-"} | settings
-    ax.errorbar(x, values, errors, **settings)
+    merged: dict[str, Any] = {"capsize": 2.0, "marker": "o", "linestyle": "-"} | settings
+    ax.errorbar(x, values, errors, **merged)
 
 
 def _logarithmic(ax: Axes) -> None:
-    """A logarithmic axis with labels at 1, 2 and 5 in each factor of ten."""
+    """A logarithmic axis with labels at powers of 10, and at 2 and 5 times them where there is room."""
     ax.set_yscale("log")
     low, high = ax.get_ylim()
-    ticks = [m * 10.0**k for k in range(-6, 9) for m in (1, 2, 5)]
+    ticks = [m * 10.0**k for k in range(-6, 9) for m in ((1,) if high > 2000.0 * low else (1, 2, 5))]
     ax.set_yticks([tick for tick in ticks if low <= tick <= high])
     ax.set_yticks([], minor=True)
     ax.yaxis.set_major_formatter("{x:g}")
@@ -334,6 +328,7 @@ def _panel_learning(ax: Axes, results: Results, width: int, depth: int) -> None:
         ax.fill_between(x, np.maximum(y - s, 1e-5), y + s, color=shade, alpha=0.25, linewidth=0.0)
     ax.set(xscale="log", yscale="log", xlabel="sweeps", ylabel=r"training error $e_t$")
     ax.set_ylim(bottom=max(ax.get_ylim()[0], 2e-4))
+    _logarithmic(ax)
     ax.set_title(f"$N={width}$, $L={depth}$", loc="left")
     ax.legend(fontsize="small")
 
@@ -355,7 +350,7 @@ def _panel_loads(ax: Axes, results: Results, width: int) -> None:
     _loads_axis(ax, loads)
     ax.set(ylabel=r"error on unseen inputs $e_u$", ylim=(0.0, 0.52))
     ax.set_title(f"$N={width}$", loc="left")
-    ax.legend(fontsize="small")
+    ax.legend(fontsize="small", frameon=True, framealpha=0.8, edgecolor="none")
 
 
 def _panel_depths(ax: Axes, results: Results, load: int) -> None:
@@ -369,12 +364,13 @@ def _panel_depths(ax: Axes, results: Results, load: int) -> None:
             _points(ax, x, gains, color=colour, marker=marker, label=label, **style)
     theory = 0.5 - math.acos(single_layer_overlap(load)) / math.pi
     ax.plot([1], [theory], "k_", markersize=12.0, label=r"$L=1$, $N=\infty$")
-    ax.set(xlabel="depth $L$", ylabel=r"$1/2 - e_u$")
+    ax.set(xlabel="depth $L$", ylabel=r"$1/2 - e_u$", yscale="log")
+    ax.set_ylim(bottom=max(ax.get_ylim()[0], 5e-3))
     _logarithmic(ax)
     ticks = sorted({student.depth for student in _find(results, load=load)} - {_MANIFOLD_DEPTH})
     ax.set_xticks(ticks)
     ax.set_title(rf"$\alpha={load}$", loc="left")
-    ax.legend(fontsize="small")
+    ax.legend(fontsize="small", frameon=True, framealpha=0.8, edgecolor="none")
 
 
 def _figure_generalisation(results: Results, summary: xr.Dataset) -> Figure:
@@ -507,8 +503,8 @@ def _figure_relaxation(results: Results, summary: xr.Dataset) -> Figure:
 def _table(results: Results, summary: xr.Dataset) -> list[_Row]:
     return [
         *_profile_rows(results, _short(results, summary)),
-        *_depth_rows(results),
-        *_width_rows(results),
+        *_depth_rows(results, _short(results, summary)),
+        *_width_rows(results, _short(results, summary)),
         *_manifold_rows(results),
         *_single_layer_rows(results),
         *_equilibrium_rows(results, _short(results, summary)),
@@ -573,7 +569,7 @@ def _profile_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
     return rows
 
 
-def _depth_rows(results: Results) -> list[_Row]:
+def _depth_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
     rows = []
     for width in sorted({student.width for student in results}):
         for start in _STARTS:
@@ -586,7 +582,7 @@ def _depth_rows(results: Results) -> list[_Row]:
                 _Row(
                     f"deep students generalise: 1/2 - e_u, N = {width}, alpha = {_LOAD}, {start} start", "> 0",
                     " ".join(f"{gain}" for gain in gains), f"{gains[-1].pull(0.0):+.1f} errors at L = {depths[-1]}",
-                    f"L = {', '.join(map(str, depths))}",
+                    f"L = {', '.join(map(str, depths))}{short[students[-1]]}",
                 )
             )  # fmt: skip
             if min(gain.pull(0.0) for gain in gains) < 3.0:
@@ -613,7 +609,7 @@ def _depth_rows(results: Results) -> list[_Row]:
     return rows
 
 
-def _width_rows(results: Results) -> list[_Row]:
+def _width_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
     rows = []
     for start in _STARTS:
         students = _find(results, depth=_DEPTH, load=_LOAD, start=start)
@@ -626,7 +622,7 @@ def _width_rows(results: Results) -> list[_Row]:
                     f"narrow students generalise better: e_u, {_where(student)}, {start} start", "yes",
                     "yes" if difference.pull(0.0) > 3.0 else "not shown", f"{difference}",
                     f"{wide} against {narrow} at N = {students[0].width}; {difference.pull(0.0):+.1f} errors; "
-                    f"e_t {_at_end(results[student], 'training_error')}",
+                    f"e_t {_at_end(results[student], 'training_error')}{short[student]}",
                 )
             )  # fmt: skip
     return rows
