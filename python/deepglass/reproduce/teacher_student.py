@@ -181,7 +181,7 @@ def relaxation_time(lags: Floats, correlation: Floats, plateau: float = 0.0) -> 
     Examples
     --------
     >>> lags = np.array([0.0, 1.0, 10.0, 100.0])
-    >>> float(relaxation_time(lags, np.array([1.0, 1.0, 2.0 / math.e, 0.0])).round(2))
+    >>> round(relaxation_time(lags, np.array([1.0, 1.0, 2.0 / math.e, 0.0])), 2)
     31.62
     """
     change = (correlation - plateau) / (1.0 - plateau) - math.exp(-1.0)
@@ -374,7 +374,9 @@ def _panel_depths(ax: Axes, results: Results, load: int) -> None:
 
 
 def _figure_generalisation(results: Results, summary: xr.Dataset) -> Figure:
-    widths = [width for width in sorted({s.width for s in results}) if len(_find(results, width=width)) > 3]
+    widths = [
+        width for width in sorted({s.width for s in results}) if len(_find(results, width=width, depth=_DEPTH)) > 1
+    ]
     figure, axes = pyplot.subplots(
         len(widths), 3, figsize=(9.8, 3.2 * len(widths)), squeeze=False, width_ratios=[1.0, 1.0, 0.9]
     )
