@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
+import logging
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import __version__, _core, _cpu
@@ -62,12 +64,27 @@ def _reproduce(wanted: Sequence[str], output: Path, quick: bool, parser: argpars
     for name in wanted or known:
         start = time.monotonic()
         print(f"{name} ...", flush=True)
-        written = reproduce.run(name, output=output, quick=quick)
+        with _log_shown():
+            written = reproduce.run(name, output=output, quick=quick)
         for path in written:
             if path.suffix == ".txt":
                 print(path.read_text("utf-8"))
         print(f"{name}: {time.monotonic() - start:.1f} s, in {output}", flush=True)
     return 0
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """Print what the package logs: estimated hours, instances done."""
+    log, handler = logging.getLogger(__package__ or "deepglass"), logging.StreamHandler(sys.stdout)
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def _fail(message: str, code: int) -> int:

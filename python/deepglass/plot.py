@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 try:
     import matplotlib as mpl
     import matplotlib.collections
-    import matplotlib.ticker
     from cycler import cycler
     from matplotlib import pyplot as pyplot
+    from matplotlib import ticker as ticker
     from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure as Figure
 except ModuleNotFoundError as error:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cluster_tree",
+    "correlations",
     "edwards_anderson",
     "franz_parisi",
     "order_parameter_function",
@@ -91,6 +92,86 @@ def _shades(n: int) -> npt.NDArray[np.float64]:
     return shades
 
 
+def correlations(
+    run: xr.Dataset,
+    kind: Literal["neuron", "bond"] = "neuron",
+    *,
+    waiting_time: int | None = None,
+    ax: Axes | None = None,
+    legend: bool = True,
+    **kwargs: Any,
+) -> Axes:
+    """Autocorrelation of a Monte Carlo run against the lag, one line for each layer.
+
+    With several instances (else chains) the line is their mean, and a band its standard error.
+
+    Parameters
+    ----------
+    run : Dataset
+        From `deepglass.mc.Simulation.run` with lags, or several of them along a dimension ``instance``.
+    kind : "neuron" or "bond"
+        C_S(t, l) on the hidden layers 1..depth-1, or C_J(t, l) on bond layers 1..depth.
+    waiting_time : int, optional
+        One of those of the run; by default the last one.
+    ax : Axes, optional
+        Where to draw; by default a new figure.
+    legend : bool
+        List the layers.
+    **kwargs : Any
+        For ``Axes.plot``.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        If kind is unknown, or the run has no such correlations.
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> network = dg.mc.PerceptronNetwork(width=16, depth=4)
+    >>> simulation = dg.mc.Simulation(network, dg.mc.random_data(network, 32, seed=1), beta=5.0, seed=1)
+    >>> ax = dg.plot.correlations(simulation.run(100, lags="log"))
+    >>> [line.get_label() for line in ax.lines]
+    ['1', '2', '3']
+    """
+    _kind(kind)
+    name = f"{kind}_correlation"
+    if name not in run:
+        raise ValueError(f"run must have {name}: give lags to Simulation.run")
+    values = run[name]
+    if waiting_time is not None and waiting_time not in values["waiting_time"]:
+        known = values["waiting_time"].values.tolist()
+        raise ValueError(f"waiting_time must be one of those of the run, {known}, got {waiting_time!r}")
+    values = values.isel(waiting_time=-1) if waiting_time is None else values.sel(waiting_time=waiting_time)
+    # Chains of one instance share its data: they are no independent samples of it.
+    if "instance" in values.dims and "chain" in values.dims:
+        values = values.mean("chain")
+    sample = "instance" if "instance" in values.dims else "chain"
+    values = values.sel(lag=values["lag"] > 0).transpose(sample, "lag", "layer")
+    values = values.isel(lag=np.isfinite(values.values).all(axis=(0, 2)))
+    if kind == "neuron":
+        values = values.isel(layer=slice(-1))  # the last layer is data
+    mean = values.mean(sample).values
+    error = values.std(sample, ddof=1).values / np.sqrt(len(values)) if len(values) > 1 else np.zeros_like(mean)
+    if ax is None:
+        ax = pyplot.subplots()[1]
+    for k, (layer, shade) in enumerate(zip(values["layer"].values, _shades(run.sizes["layer"]), strict=False)):
+        settings = {"color": shade, "label": f"{layer}"} | kwargs
+        ax.plot(values["lag"], mean[:, k], **settings)
+        band = mean[:, k] + np.array([[-1.0], [1.0]]) * error[:, k]
+        ax.fill_between(values["lag"], *band, color=settings["color"], alpha=0.25, linewidth=0.0)
+    ax.set_xscale("log")
+    symbol = "S" if kind == "neuron" else "J"
+    ax.set(xlabel="$t$ (sweeps)", ylabel=rf"$C_{symbol}(t, l)$", ylim=(-0.06, 1.03))
+    if legend:
+        ax.legend(title="layer $l$", fontsize="small")
+    return ax
+
+
 def edwards_anderson(
     solution: xr.Dataset | Sequence[xr.Dataset],
     kind: Literal["neuron", "bond"] = "neuron",
@@ -147,7 +228,7 @@ def edwards_anderson(
         settings = {"color": shade, "marker": "o", "label": f"{float(one['load']):g}"} | kwargs
         ax.plot(one[dim], overlap, **settings)
     ax.set(xlabel="layer $l$", ylabel=rf"${symbol}_{{\mathrm{{EA}}}}(l)$", ylim=(-0.02, 1.03))
-    ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if legend:
         ax.legend(title=r"load $\alpha$", fontsize="small")
     return ax
@@ -263,7 +344,7 @@ def overlap_distribution(
         peaks.plot(delta["overlap"], delta["delta_weight"], "o", color=colour, label=f"{layer}", clip_on=False)
     ax.set(xlabel=f"overlap ${symbol}$", ylabel=rf"density $dx/d{symbol}$", xlim=(-0.02, 1.02))
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter("")
     peaks.set(ylabel="weight of the peaks (stems)", ylim=(0.0, 1.03))

@@ -1,0 +1,235 @@
+"""Many independent instances of a Monte Carlo run, several at a time, each kept in a file of its own.
+
+An instance has its own random data and its own chain.  Finished instances are not run again, and one that was
+interrupted goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from .. import _core, io, mc
+from ..random import child_seed
+
+__all__ = ["Point", "estimated_hours", "run_all"]
+
+Protocol = Literal["temperature", "data", "quench"]
+
+_log = logging.getLogger("deepglass")
+
+_TIMING = 0.2  # seconds of sweeps from which the duration is estimated
+_NEWS = 60.0  # seconds between two lines about what is done
+_HOTTEST = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """Random data, a way to low temperature, and the times at which correlations are measured.
+
+    Parameters
+    ----------
+    width, load, depth : int
+        N, M/N and L.
+    beta : float
+        Inverse temperature of the measurement.
+    protocol : "temperature", "data" or "quench"
+        The steps before it: colder and colder with all data, more and more data at `beta`, or all data at `beta`.
+    n_instances : int
+        Data sets, each with one chain.
+    n_steps, step_sweeps : int
+        Those steps, and sweeps of each.
+    waiting_times : tuple of int
+        Sweeps after the steps at which a configuration is kept.
+    longest_lag : int
+        Sweeps over which correlations with it are measured, at eight times in a factor of ten.
+    seed : int
+        Data and chain of an instance depend on it, width, load and depth: protocols share both.
+    """
+
+    width: int
+    load: int = 4
+    depth: int = 8
+    beta: float = 20.0
+    protocol: Protocol = "temperature"
+    n_instances: int = 8
+    n_steps: int = 60
+    step_sweeps: int = 50
+    waiting_times: tuple[int, ...] = (0, 1000)
+    longest_lag: int = 3162
+    seed: int = 1
+
+    @property
+    def name(self) -> str:
+        """For files."""
+        return f"N{self.width}_load{self.load}_beta{self.beta:g}_{self.protocol}"
+
+    @property
+    def network(self) -> mc.PerceptronNetwork:
+        """The network, spherical bonds and soft potential."""
+        return mc.PerceptronNetwork(width=self.width, depth=self.depth)
+
+    @property
+    def n_patterns(self) -> int:
+        """Number of patterns M."""
+        return self.load * self.width
+
+    @property
+    def lags(self) -> tuple[int, ...]:
+        """0 and eight lags in a factor of ten."""
+        lags = np.round(10.0 ** (np.arange(1 + 8 * 10) / 8.0)).astype(int)
+        return (0, *(int(lag) for lag in np.unique(lags) if lag <= self.longest_lag))
+
+    @property
+    def run_sweeps(self) -> int:
+        """Sweeps after the steps."""
+        return max(self.waiting_times) + self.longest_lag
+
+    @property
+    def sweeps(self) -> int:
+        """All sweeps of an instance."""
+        return self.n_steps * self.step_sweeps + self.run_sweeps
+
+    def path(self, folder: Path, instance: int) -> Path:
+        """File of an instance; another one if any parameter but the number of instances is another."""
+        parameters = {**dataclasses.asdict(self), "n_instances": 0, "version": _core.version}
+        digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:8]
+        return folder / f"{self.name}_{instance:03d}_{digest}.nc"
+
+
+def run_all(points: Sequence[Point], folder: Path, *, workers: int = 0) -> list[xr.Dataset]:
+    """Run all instances that are not in the folder yet, and give the results of each point.
+
+    Parameters
+    ----------
+    points : sequence of Point
+        What to run.
+    folder : Path
+        Made if needed; one netCDF file for each instance.
+    workers : int
+        Instances at a time, one thread each; 0: as many as the OpenMP default has threads.
+
+    Returns
+    -------
+    list of Dataset
+        One for each point, with the first dimension ``instance``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    workers = workers or _core.thread_count(0)
+    # The longest ones first, so that no thread waits for a straggler.
+    points_by_cost = sorted(points, key=lambda point: -point.sweeps * point.width**3 * point.load)
+    wanted = [(point, i) for point in points_by_cost for i in range(point.n_instances)]
+    missing = [(point, i) for point, i in wanted if not point.path(folder, i).exists()]
+    hours = estimated_hours(point for point, _ in missing) / workers
+    _log.info(
+        "%d of %d instances to run, %d at a time: about %.2f hours (%.1f minutes)",
+        len(missing), len(wanted), workers, hours, 60.0 * hours,
+    )  # fmt: skip
+    stop = threading.Event()
+    start = last = time.monotonic()
+    with ThreadPoolExecutor(workers) as pool:  # the kernels release the GIL
+        futures = [pool.submit(_run, point, i, point.path(folder, i), stop) for point, i in missing]
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                if time.monotonic() - last > _NEWS:
+                    last = time.monotonic()
+                    _log.info("%d of %d instances done in %.1f minutes", done, len(missing), (last - start) / 60.0)
+        except BaseException:
+            stop.set()
+            for future in futures:
+                future.cancel()
+            raise
+    return [
+        xr.concat(
+            [io.load(point.path(folder, i)) for i in range(point.n_instances)],
+            xr.DataArray(np.arange(point.n_instances), dims="instance", name="instance"),
+            combine_attrs="drop_conflicts",
+        )
+        for point in points
+    ]
+
+
+def estimated_hours(points: Iterable[Point]) -> float:
+    """Hours on one thread, one instance for each point of the list, from a few sweeps of each size."""
+    seconds: dict[tuple[int, int, int], float] = {}
+    total = 0.0
+    for point in points:
+        key = (point.width, point.load, point.depth)
+        if key not in seconds:
+            simulation = mc.Simulation(
+                point.network, mc.random_data(point.network, point.n_patterns, 1), beta=point.beta,
+                n_chains=1, seed=1, threads=1,
+            )  # fmt: skip
+            simulation.run(1, observe=())
+            first, start = simulation.sweep, time.perf_counter()
+            while time.perf_counter() - start < _TIMING:
+                simulation.run(10, every=10, observe=())
+            seconds[key] = (time.perf_counter() - start) / (simulation.sweep - first)
+        total += seconds[key] * point.sweeps
+    return total / 3600.0
+
+
+def _run(point: Point, instance: int, path: Path, stop: threading.Event) -> None:
+    """One instance, from its checkpoint if there is one."""
+
+    def check(done: int, total: int) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt  # ends a run as Ctrl-C does: with a checkpoint
+
+    check(0, 1)
+    own = child_seed(child_seed(point.seed, (point.width << 32) + (point.load << 16) + point.depth), instance)
+    data = mc.random_data(point.network, point.n_patterns, child_seed(own, 0))
+    n_patterns, beta = None, np.full(point.n_steps, point.beta)
+    if point.protocol == "temperature":
+        beta = np.geomspace(min(_HOTTEST, point.beta), point.beta, point.n_steps)
+    elif point.protocol == "data":
+        n_patterns = np.ceil(point.n_patterns * np.arange(1, point.n_steps + 1) / point.n_steps).astype(int).tolist()
+    checkpoint = path.with_suffix(".checkpoint")
+    # The steps are done again after an interrupt (they are a small part, and the same to the last bit).
+    simulation, steps = mc.anneal(
+        point.network, data, beta=beta, sweeps=point.step_sweeps, n_patterns=n_patterns,
+        n_chains=1, seed=child_seed(own, 1), threads=1, progress=check,
+    )  # fmt: skip
+    variance = [_field_variance(simulation)]
+    run = simulation.run(
+        point.run_sweeps, every=max(1, point.run_sweeps // 200), observe="energy", lags=point.lags,
+        waiting_times=point.waiting_times, progress=check, checkpoint=checkpoint,
+    )  # fmt: skip
+    if "interrupted" in run.attrs:
+        raise KeyboardInterrupt
+    variance.append(_field_variance(simulation))
+    run = run.isel(chain=0)
+    result = xr.Dataset(
+        {
+            "neuron_correlation": run["neuron_correlation"],
+            "bond_correlation": run["bond_correlation"],
+            "energy_per_gap": run["energy"] / (point.n_patterns * point.width),
+            "step_energy_per_gap": steps["energy"].isel(chain=0) / (steps["n_patterns"] * point.width),
+            "step_sweep": steps["sweep"],
+            "field_variance": (("moment", "layer"), np.array(variance)),
+        },
+        {"moment": ["start", "end"]},
+        io.provenance("deepglass.reproduce.dynamics", dataclasses.asdict(point)),
+    ).drop_vars("chain")
+    io.save(result.assign_coords(waiting_time=list(point.waiting_times)), path)
+    checkpoint.unlink()
+
+
+def _field_variance(simulation: mc.Simulation) -> npt.NDArray[np.float64]:
+    """Mean of h^2 over the perceptrons and patterns of each layer: 1 where inputs and bonds are unrelated."""
+    spins, bonds = simulation.spins(0), simulation.bonds(0)
+    fields = [spin.astype(float) @ np.asarray(bond, float).T for spin, bond in zip(spins[:-1], bonds, strict=True)]
+    return np.array([np.mean(field**2) / bond.shape[1] for field, bond in zip(fields, bonds, strict=True)])
