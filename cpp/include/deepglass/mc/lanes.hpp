@@ -1,7 +1,7 @@
 // Sixteen numbers side by side, in as few vectors of the CPU level as hold them (GCC and Clang vector types).
 //
 // Every operation here is one IEEE operation on each number, and no sum runs across lanes except in the fixed
-// tree of add_lanes: a trajectory is the same bits on every CPU level.
+// tree of fold_lanes and add_rows: a trajectory is the same bits on every CPU level.
 #pragma once
 
 #include <algorithm>
@@ -46,10 +46,6 @@ DEEPGLASS_LANES void store(T* p, V x) {
 template <class V>
 DEEPGLASS_LANES V every(float x) {
   return x - V{};  // not +: x + 0 is not x for x = -0
-}
-
-DEEPGLASS_LANES Floats change_sign(Floats x, Ints sign) {  // sign: 0 or the sign bit
-  return reinterpret_cast<Floats>(reinterpret_cast<Ints>(x) ^ sign);
 }
 
 // min(x, 0)
@@ -181,16 +177,6 @@ DEEPGLASS_LANES auto fold_lanes(const Parts<V>& x) {
   std::memcpy(half, &x, sizeof half);
   return half[0] + half[1];
 #endif
-}
-
-template <class V>
-DEEPGLASS_LANES auto add_lanes(const Parts<V>& x) {
-  using T = std::decay_t<decltype(x.part[0][0])>;
-  typedef T Four __attribute__((vector_size(16)));
-  const auto eight = fold_lanes(x);
-  const Four four =
-      __builtin_shufflevector(eight, eight, 0, 1, 2, 3) + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
-  return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 // The sums of four rows, from their first step on; then of eight.
