@@ -124,6 +124,25 @@ def test_silence_wins_above_a_load_of_five():
     assert dynamics._liquid_energy(20.0) == pytest.approx(0.003294587950, abs=1e-12)
 
 
+@pytest.mark.slow
+def test_silent_layers_have_parallel_bonds():
+    point = Point(32, load=8)
+    simulation, _ = dg.mc.anneal(
+        point.network,
+        dg.mc.random_data(point.network, point.n_patterns, seed=5),
+        beta=np.geomspace(0.2, 20.0, 60),
+        sweeps=50,
+        n_chains=1,
+        seed=5,
+    )
+    variance = _instances._field_variance(simulation)
+    assert variance[0] > 0.5 and variance[1:].max() < 0.05  # the inputs of layer 1 are data
+    for bonds in simulation.bonds(0)[1:]:
+        cosines = np.abs(bonds @ bonds.T) / 32
+        # The deviation from the common direction is 1/(load beta) = 0.006 by equipartition.
+        assert cosines.mean() > 0.95
+
+
 # ---- The view
 
 
