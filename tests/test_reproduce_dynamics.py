@@ -58,18 +58,19 @@ def test_other_parameters_are_other_files(tmp_path):
 
 def test_an_interrupted_instance_goes_on_to_the_last_bit(tmp_path, monkeypatch):
     (whole,) = _instances.run_all([TINY], tmp_path / "whole", workers=1)
-    advance, calls = dg.mc.Simulation._advance, []
+    run = dg.mc.Simulation.run
 
-    def stopped(self, n_draws, every):
-        calls.append(self.sweep)
-        if self.sweep >= 12 + 10:  # the steps are over, and the run is under way
-            raise KeyboardInterrupt
-        return advance(self, n_draws, every)
+    def stopped(self, n_sweeps, *, progress=None, **arguments):
+        def check(done, total):
+            if done >= 10:
+                raise KeyboardInterrupt
 
-    monkeypatch.setattr(dg.mc.Simulation, "_advance", stopped)
+        return run(self, n_sweeps, progress=check if "checkpoint" in arguments else False, **arguments)
+
+    monkeypatch.setattr(dg.mc.Simulation, "run", stopped)
     with pytest.raises(KeyboardInterrupt):
         _instances.run_all([TINY], tmp_path / "parts", workers=1)
-    monkeypatch.setattr(dg.mc.Simulation, "_advance", advance)
+    monkeypatch.setattr(dg.mc.Simulation, "run", run)
     left = list((tmp_path / "parts").iterdir())
     assert left and all(file.suffix == ".checkpoint" for file in left)
     (parts,) = _instances.run_all([TINY], tmp_path / "parts", workers=1)
