@@ -58,18 +58,19 @@ def test_other_parameters_are_other_files(tmp_path):
 
 def test_an_interrupted_instance_goes_on_to_the_last_bit(tmp_path, monkeypatch):
     (whole,) = _instances.run_all([TINY], tmp_path / "whole", workers=1)
-    advance, calls = dg.mc.Simulation._advance, []
+    run = dg.mc.Simulation.run
 
-    def stopped(self, n_draws, every):
-        calls.append(self.sweep)
-        if self.sweep >= 12 + 10:  # the steps are over, and the run is under way
-            raise KeyboardInterrupt
-        return advance(self, n_draws, every)
+    def stopped(self, n_sweeps, *, progress=None, **arguments):
+        def check(done, total):
+            if done >= 10:
+                raise KeyboardInterrupt
 
-    monkeypatch.setattr(dg.mc.Simulation, "_advance", stopped)
+        return run(self, n_sweeps, progress=check if "checkpoint" in arguments else False, **arguments)
+
+    monkeypatch.setattr(dg.mc.Simulation, "run", stopped)
     with pytest.raises(KeyboardInterrupt):
         _instances.run_all([TINY], tmp_path / "parts", workers=1)
-    monkeypatch.setattr(dg.mc.Simulation, "_advance", advance)
+    monkeypatch.setattr(dg.mc.Simulation, "run", run)
     left = list((tmp_path / "parts").iterdir())
     assert left and all(file.suffix == ".checkpoint" for file in left)
     (parts,) = _instances.run_all([TINY], tmp_path / "parts", workers=1)
@@ -122,6 +123,25 @@ def test_silence_wins_above_a_load_of_five():
     assert dynamics._silence(4.0, 20.0) == pytest.approx(-4.0 * np.log(mean) - 0.5 * np.log(80.0 * np.e), abs=0.02)
     assert dynamics._silence(5.0, 20.0) < 0.0 < dynamics._silence(5.3, 20.0)
     assert dynamics._liquid_energy(20.0) == pytest.approx(0.003294587950, abs=1e-12)
+
+
+@pytest.mark.slow
+def test_silent_layers_have_parallel_bonds():
+    point = Point(32, load=8)
+    simulation, _ = dg.mc.anneal(
+        point.network,
+        dg.mc.random_data(point.network, point.n_patterns, seed=5),
+        beta=np.geomspace(0.2, 20.0, 60),
+        sweeps=50,
+        n_chains=1,
+        seed=5,
+    )
+    variance = _instances._field_variance(simulation)
+    assert variance[0] > 0.5 and variance[1:].max() < 0.05  # the inputs of layer 1 are data
+    for bonds in simulation.bonds(0)[1:]:
+        cosines = np.abs(bonds @ bonds.T) / 32
+        # The deviation from the common direction is 1/(load beta) = 0.006 by equipartition.
+        assert cosines.mean() > 0.95
 
 
 # ---- The view
