@@ -109,7 +109,8 @@ def test_trajectory_is_reference(
     scale = 1 + np.abs(expected[1]).max()
     np.testing.assert_allclose(J, expected[0], atol=1e-5)
     np.testing.assert_allclose(w, expected[1], atol=3e-6 * scale)
-    np.testing.assert_allclose(rise, expected[2], rtol=1e-5, atol=1e-5 * scale**2)
+    # Gaps of size 1 in single precision, 1e-7 each, M of them in the energy.
+    np.testing.assert_allclose(rise, expected[2], rtol=1e-5, atol=1e-5 * scale**2 + 1e-7 * beta * n_patterns)
 
 
 @pytest.mark.parametrize("sparse", [False, True])

@@ -203,6 +203,8 @@ def _run(point: Point, instance: int, path: Path, stop: threading.Event) -> None
         point.network, data, beta=beta, sweeps=point.step_sweeps, n_patterns=n_patterns,
         n_chains=1, seed=child_seed(own, 1), threads=1, progress=check,
     )  # fmt: skip
+    if "interrupted" in steps.attrs:
+        raise KeyboardInterrupt
     variance = [_field_variance(simulation)]
     run = simulation.run(
         point.run_sweeps, every=max(1, point.run_sweeps // 200), observe="energy", lags=point.lags,

@@ -173,7 +173,7 @@ DEEPGLASS_LANES Index decide_spins(const R* sum, const R* most, int parity, std:
   Index n_accepted = 0;
   for (int at = 0; at < kTilePatterns; at += kPerVector<R>) {
     const V s = load_as<R>(spin + at), u = load_as<R>(gap + at), sign = s < 0;
-    const V turned = (~u + 1) - static_cast<R>(parity);
+    const V turned = ~u + static_cast<R>(1 - parity);
     const V above = (load<V>(sum + at) ^ sign) - sign;
     const V yes = (above + (u < 0) - (turned < 0) <= load<V>(most + at)) & (s != 0);
     const V change = s & yes;
@@ -288,7 +288,7 @@ DEEPGLASS_LANES std::int32_t try_bond(Index row, const T* gap, const T* turn, co
                                       T* moved) {
   using V = Vector<T>;
   constexpr int kVectors = kTilePatterns / kPerVector<T>;
-  constexpr Index kMost = 255 / kVectors * kTilePatterns;  // patterns until a byte could overflow
+  constexpr Index kMost = 127 / kVectors * kTilePatterns;  // patterns until a byte could overflow
   std::int32_t n_errors = 0;
   for (Index first = 0; first < row; first += kMost) {
     const Index last = std::min(row, first + kMost);
