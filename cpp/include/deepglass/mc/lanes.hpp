@@ -16,6 +16,10 @@
 
 #include "deepglass/core.hpp"
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wpsabi"  // how wide vectors are passed: all of these functions are inlined
+#endif
+
 namespace deepglass::mc {
 
 #if defined(__AVX512F__)
