@@ -447,7 +447,7 @@ def test_optimised_breakpoints():
     assert float(again.x_left[-1]) < float(frozen.x_left[-1]) and again.branch.item() == "frozen"
 
 
-@pytest.mark.no_sanitizer
+@pytest.mark.slow
 def test_second_layer_freezes_inside_the_clusters_of_the_first():
     solution = dg.parisi.solve(network(70.0), 6, breakpoints="optimised")
     frozen = solution.frozen.values

@@ -10,6 +10,8 @@ import pytest
 
 import deepglass as dg
 
+pytestmark = [pytest.mark.same_bits, pytest.mark.no_sanitizer]
+
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 dynamics = pytest.importorskip("deepglass.reproduce.dynamics")

@@ -14,6 +14,8 @@ import pytest
 import deepglass as dg
 from deepglass.reference.mc_exact import replica_symmetric_student
 
+pytestmark = [pytest.mark.same_bits, pytest.mark.no_sanitizer]
+
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 students = pytest.importorskip("deepglass.reproduce._students")

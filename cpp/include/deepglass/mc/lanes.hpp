@@ -244,8 +244,9 @@ class Aligned {
  public:
   Aligned() = default;
   explicit Aligned(Index size, T value = T{})
-      : line_(static_cast<std::size_t>((size * sizeof(T) + 63) / 64)), size_(size) {
-    std::fill_n(data(), size, value);
+      : size_(std::max<Index>(size, 0)),  // GCC 12 warns of negative sizes
+        line_((static_cast<std::size_t>(size_) * sizeof(T) + 63) / 64) {
+    std::fill_n(data(), size_, value);
   }
   T* data() { return reinterpret_cast<T*>(line_.data()); }
   const T* data() const { return reinterpret_cast<const T*>(line_.data()); }
@@ -255,8 +256,8 @@ class Aligned {
   struct alignas(64) Line {
     unsigned char bytes[64];
   };
-  std::vector<Line> line_;
   Index size_ = 0;
+  std::vector<Line> line_;
 };
 
 inline Index round_up(Index n, Index multiple) {
