@@ -346,7 +346,7 @@ void bind_mc(py::module_& m) {
 
 bonds, momentum (n_perceptrons, n_inputs), inputs (n_patterns, n_inputs), outputs (n_patterns, n_perceptrons).
 Gives bonds, momentum and the changes (n_perceptrons,) of beta E + |p|^2/2; calculates in single precision.)");
-  py::class_<FreeNetworks>(m, "FreeNetworks",
+  py::class_<FreeNetworks>(m, "FreeNetworks", py::module_local(),
                            R"(Chains of a perceptron network with free hidden neurons, on one data set.
 
 The trajectory of chain ``first_chain + c`` is a function of the seed, that number and the arguments of ``run``.

@@ -417,7 +417,7 @@ List slaved_forward(const ArrayLikes& bonds, const Array& inputs) {
 
 void bind_mc_slaved(py::module_& m) {
   py::class_<Networks>(
-      m, "SlavedNetworks",
+      m, "SlavedNetworks", py::module_local(),
       "Chains of slaved perceptron networks on the same data.\n\n"
       "A trajectory is a function of (seed, first_chain + chain, sweep), of nothing else.  Real\n"
       "bonds get norm^2 = number of inputs, and their fields are computed afresh, after sweeps\n"
