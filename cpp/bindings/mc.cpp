@@ -334,7 +334,7 @@ void set_memory(FreeNetworks& networks, Index c,
     }
   }
   for (std::size_t k = 0; k < parts.size(); ++k)
-    std::memcpy(parts[k].data(), memory[k].data(), static_cast<std::size_t>(parts[k].size()));
+    std::copy_n(memory[k].data(), parts[k].size(), parts[k].data());
 }
 
 }  // namespace
