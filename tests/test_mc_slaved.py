@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -461,24 +460,10 @@ print(digest.hexdigest())
 """
 
 
-def run_level(level: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", LEVEL_SCRIPT],
-        env=os.environ | {"DEEPGLASS_ISA": level},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    if done.returncode != 0 and f"DEEPGLASS_ISA={level!r}" in done.stderr:
-        pytest.skip(f"no kernels of level {level} here")
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
 @pytest.mark.no_sanitizer
 @pytest.mark.parametrize("level", ["v1", "v3", "v4"])
-def test_bits_do_not_depend_on_the_level(level: str) -> None:
-    assert run_level(level) == run_level(_core.isa)
+def test_bits_do_not_depend_on_the_level(level: str, at_level: Callable[[str, str], str]) -> None:
+    assert at_level(LEVEL_SCRIPT, level) == at_level(LEVEL_SCRIPT, _core.isa)
 
 
 # ---- Ctrl-C
