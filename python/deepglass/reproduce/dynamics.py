@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -25,10 +26,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from .. import io, parisi, plot, stats
+from .. import parisi, plot, stats
 from .._warnings import ConvergenceWarning
 from ..plot import Axes, Figure, pyplot, ticker
 from ._instances import Point, run_all
+from ._report import Row, write
 
 __all__ = ["run"]
 
@@ -60,14 +62,6 @@ _FULL = (
 )
 
 
-class _Row(NamedTuple):
-    statement: str
-    talk: str
-    computed: str
-    difference: str
-    why: str
-
-
 class _Data(NamedTuple):
     """What is drawn: runs of growing width, the three ways to low temperature, a large load, the theory of loads."""
 
@@ -86,30 +80,19 @@ def run(output: Path, *, quick: bool) -> list[Path]:
 def _reproduce(output: Path, points: tuple[Point, ...], workers: int = 0) -> list[Path]:
     results = dict(zip(points, run_all(points, output / "instances", workers=workers), strict=True))
     data = _arrange(results)
-    written = []
-    for name, dataset in {
+    datasets = {
         **{point.name: result for point, result in results.items()},
         **{f"theory_load{load}": solution for load, solution in data.theory.items()},
         "relaxation_times": data.times,
-    }.items():
-        written.append(output / f"{name}.nc")
-        io.save(dataset, written[-1])
+    }
     figures: dict[str, Callable[[_Data], Figure]] = {
         "dynamics": _figure_layers,
         "waiting_times": _figure_waiting,
         "step_by_step": _figure_protocols,
         "silent_layers": _figure_silent,
     }
-    with plot.style():
-        for name, draw in figures.items():
-            figure = draw(data)
-            for suffix in ("png", "pdf"):
-                written.append(output / f"{name}.{suffix}")
-                figure.savefig(written[-1])
-            pyplot.close(figure)
-    table = output / "table.txt"
-    table.write_text(_format(_table(data)), encoding="utf-8")
-    return [*written, table]
+    drawings = {name: partial(draw, data) for name, draw in figures.items()}
+    return write(output, datasets, drawings, _table(data))
 
 
 def _arrange(results: dict[Point, xr.Dataset]) -> _Data:
@@ -404,13 +387,13 @@ def _figure_silent(data: _Data) -> Figure:
 # ---- Table
 
 
-def _table(data: _Data) -> list[_Row]:
+def _table(data: _Data) -> list[Row]:
     rows = []
     for width, result in data.widths.items():
         n, silent = result.sizes["instance"], int(_silent_instances(result).sum())
         times = data.times.sel(width=width)
         rows.append(
-            _Row(
+            Row(
                 f"silent layers at the end, N = {width}", "-", f"{silent} of {n}", "-",
                 f"instances with <h^2> < {_SILENT} in a layer: free neurons flip each sweep, C(t, l) does not relax",
             )
@@ -419,7 +402,7 @@ def _table(data: _Data) -> list[_Row]:
         depends = abs(changed.pull(0.0)) > 3.0
         first, last = (int(result["waiting_time"][k]) for k in (0, -1))
         rows.append(
-            _Row(
+            Row(
                 "  C_S depends on the waiting time", "-", "yes" if depends else "not seen", f"{changed}",
                 f"C_S(t, l) from t_w = {last} minus {first}, mean over t and l, {changed.pull(0.0):+.1f} errors",
             )
@@ -429,7 +412,7 @@ def _table(data: _Data) -> list[_Row]:
             texts = [_time(times, kind, int(layer)) for layer in layers]
             symbol = "S" if kind == "neuron" else "J"
             rows.append(
-                _Row(
+                Row(
                     f"  tau_{symbol}(l), l = 1..{layers[-1]}", "-", " ".join(texts), "-",
                     f"lag of C(t, l) = C(1, l)/e, t_w = {last}, jackknife, {n} instances (none: not within {longest})",
                 )
@@ -446,7 +429,7 @@ def _time(times: xr.Dataset, kind: str, layer: int) -> str:
     return f"{stats.Estimate(value, error)}" if math.isfinite(value) else "none"
 
 
-def _ordering(width: int, result: xr.Dataset) -> list[_Row]:
+def _ordering(width: int, result: xr.Dataset) -> list[Row]:
     """Ends against centre, in ln(tau) where it is known for all, and in C(100, l) in any case."""
     rows = []
     for kind in _KINDS:
@@ -458,7 +441,7 @@ def _ordering(width: int, result: xr.Dataset) -> list[_Row]:
         gaps = [_mean(values[:, end] - centre) for end in (0, -1)]
         slower = all(gap.pull(0.0) > 3.0 for gap in gaps)
         rows.append(
-            _Row(
+            Row(
                 f"  ends slower than the centre ({kind}s, N = {width})", "yes", "yes" if slower else "not shown",
                 " ".join(f"{gap}" for gap in gaps),
                 f"{_SYMBOL[kind][0]}(100, l): first and last layer minus centre, "
@@ -468,7 +451,7 @@ def _ordering(width: int, result: xr.Dataset) -> list[_Row]:
     return rows
 
 
-def _comparison(data: _Data) -> list[_Row]:
+def _comparison(data: _Data) -> list[Row]:
     rows = []
     load = next(iter(data.theory))
     point, loaded = data.loaded
@@ -484,7 +467,7 @@ def _comparison(data: _Data) -> list[_Row]:
             lags = (1000, int(result["lag"].max()))
             seen = " ".join(str(_mean(curves.sel(lag=lag).values)) for lag in lags)
             rows.append(
-                _Row(
+                Row(
                     f"{order}_EA(1) of the theory, load {alpha}", f"{q:.3f}", seen, "-",
                     f"beside {symbol}(t, 1) at t = {lags[0]} and {lags[1]}, N = {width}: no test, the theory has "
                     "N = infinity, T = 0, a hard wall",
@@ -494,7 +477,7 @@ def _comparison(data: _Data) -> list[_Row]:
         energy = _mean(_late_energy(result))
         gain = _silence(alpha, point.beta)
         rows.append(
-            _Row(
+            Row(
                 f"silent layers, load {alpha}, N = {width}", "-", f"{int(silent.sum())} of {silent.size}", "-",
                 f"energy per gap {energy}; liquid {_liquid_energy(point.beta):.5f}, silent layers at least "
                 f"{0.5 / (alpha * point.beta):.5f}; silence gains {gain:+.2f} N^2 per layer to leading order",
@@ -509,7 +492,7 @@ def _liquid_energy(beta: float) -> float:
     return narrowed * narrowed * narrowed / (1.0 + narrowed)
 
 
-def _protocol_rows(data: _Data) -> list[_Row]:
+def _protocol_rows(data: _Data) -> list[Row]:
     rows = []
     once = data.protocols["quench"]
     width = next(width for width, result in data.widths.items() if result is data.protocols["temperature"])
@@ -532,20 +515,9 @@ def _protocol_rows(data: _Data) -> list[_Row]:
             estimate = _mean(samples)
             a, b = (_mean(x) for x in values[what])
             rows.append(
-                _Row(
+                Row(
                     f"{_PROTOCOL[name]}, N = {width}: {what}", "-", f"{a} ({_PROTOCOL['quench']}: {b})", f"{estimate}",
                     f"same data and start, as many sweeps; {estimate.pull(0.0):+.1f} errors",
                 )
             )  # fmt: skip
     return rows
-
-
-def _format(rows: list[_Row]) -> str:
-    header = _Row("statement", "talk", "computed", "difference", "why")
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-
-    def line(row: _Row) -> str:
-        return "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([line(header), rule, *map(line, rows)]) + "\n"

@@ -16,6 +16,7 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,11 +24,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from .. import io, parisi, plot, stats
+from .. import io, parisi, stats
 from .._warnings import ConvergenceWarning, UnphysicalWarning
 from ..plot import Axes, Figure, pyplot
+from ._report import Row, write
 from ._students import Student, run_all
-from .wetting import _format, _Row
 
 __all__ = ["run"]
 
@@ -112,26 +113,15 @@ def run(output: Path, *, quick: bool) -> list[Path]:
 def _reproduce(output: Path, students: Sequence[Student], workers: int = 0) -> list[Path]:
     results = dict(zip(students, run_all(students, output / "instances", workers=workers), strict=True))
     summary = _summary(results)
-    written = []
-    for name, dataset in {**{student.name: result for student, result in results.items()}, "summary": summary}.items():
-        written.append(output / f"{name}.nc")
-        io.save(dataset, written[-1])
+    datasets = {**{student.name: result for student, result in results.items()}, "summary": summary}
     figures: dict[str, Callable[[Results, xr.Dataset], Figure]] = {
         "teacher_student": _figure_generalisation,
         "overlap_profile": _figure_profile,
         "hidden_manifold": _figure_manifold,
         "relaxation": _figure_relaxation,
     }
-    with plot.style():
-        for name, draw in figures.items():
-            figure = draw(results, summary)
-            for suffix in ("png", "pdf"):
-                written.append(output / f"{name}.{suffix}")
-                figure.savefig(written[-1], bbox_inches="tight")
-            pyplot.close(figure)
-    table = output / "table.txt"
-    table.write_text(_format(_table(results, summary)), encoding="utf-8")
-    return [*written, table]
+    drawings = {name: partial(draw, results, summary) for name, draw in figures.items()}
+    return write(output, datasets, drawings, _table(results, summary), tight=True)
 
 
 # ---- Numbers
@@ -502,7 +492,7 @@ def _figure_relaxation(results: Results, summary: xr.Dataset) -> Figure:
 # ---- Table
 
 
-def _table(results: Results, summary: xr.Dataset) -> list[_Row]:
+def _table(results: Results, summary: xr.Dataset) -> list[Row]:
     return [
         *_profile_rows(results, _short(results, summary)),
         *_depth_rows(results, _short(results, summary)),
@@ -533,7 +523,7 @@ def _short(results: Results, summary: xr.Dataset) -> dict[Student, str]:
     return {student: "; SHORT run" if flag else "" for student, flag in zip(results, flags, strict=True)}
 
 
-def _profile_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
+def _profile_rows(results: Results, short: dict[Student, str]) -> list[Row]:
     rows = []
     for student in results:
         if student.depth != 8 or student.load < _LOAD or student.dimension:
@@ -542,7 +532,7 @@ def _profile_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
             first, last = _contrast(student, results[student], name)
             sides = [side for side, each in (("input", first), ("output", last)) if each.pull(0.0) > 3.0]
             rows.append(
-                _Row(
+                Row(
                     f"closer to the teacher at both ends: {symbol}, {_where(student)}, {student.start} start", "yes",
                     {2: "yes", 1: f"{''.join(sides)} end", 0: "not shown"}[len(sides)], f"{first} {last}",
                     f"first and last layer minus mean of l = 3..{student.depth - 2}, {first.pull(0.0):+.1f} and "
@@ -555,7 +545,7 @@ def _profile_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
             theory = _theory(student.depth, student.load)
             values = _excess(results[student]).transpose("layer", "instance").values
             rows.append(
-                _Row(
+                Row(
                     f"y(l) by layer, {_where(student)}", " ".join(f"{Q:.2f}" for Q in theory),
                     " ".join(f"{_mean(layer)}" for layer in values), "-",
                     "theory of N = infinity in equilibrium: no test; random start",
@@ -563,7 +553,7 @@ def _profile_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
             )  # fmt: skip
             learnt = _excess(results[student], "learnt_overlap").transpose("layer", "instance").values
             rows.append(
-                _Row(
+                Row(
                     "  neurons on learnt inputs", "grows with l", " ".join(f"{_mean(layer)}" for layer in learnt),
                     "-", "same normalisation; the earlier program saw growth towards the output, no U shape",
                 )
@@ -571,7 +561,7 @@ def _profile_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
     return rows
 
 
-def _depth_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
+def _depth_rows(results: Results, short: dict[Student, str]) -> list[Row]:
     rows = []
     for width in sorted({student.width for student in results}):
         for start in _STARTS:
@@ -581,7 +571,7 @@ def _depth_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
             gains = [_mean(0.5 - results[student]["unseen_error"].isel(sweep=-1).values) for student in students]
             depths = [student.depth for student in students]
             rows.append(
-                _Row(
+                Row(
                     f"deep students generalise: 1/2 - e_u, N = {width}, alpha = {_LOAD}, {start} start", "> 0",
                     " ".join(f"{gain}" for gain in gains), f"{gains[-1].pull(0.0):+.1f} errors at L = {depths[-1]}",
                     f"L = {', '.join(map(str, depths))}{short[students[-1]]}",
@@ -601,7 +591,7 @@ def _depth_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
             bend = slopes[1].value - slopes[0].value
             pull = bend / math.hypot(slopes[0].error, slopes[1].error)
             rows.append(
-                _Row(
+                Row(
                     "  falls with L slower than exponentially", "-", "yes" if pull > 3.0 else "not shown",
                     f"{pull:+.1f} errors",
                     f"slope of ln(1/2 - e_u): {slopes[0]} from L = {depths[0]} to {depths[1]}, {slopes[1]} from "
@@ -611,7 +601,7 @@ def _depth_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
     return rows
 
 
-def _width_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
+def _width_rows(results: Results, short: dict[Student, str]) -> list[Row]:
     rows = []
     for start in _STARTS:
         students = _find(results, depth=_DEPTH, load=_LOAD, start=start)
@@ -620,7 +610,7 @@ def _width_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
             narrow = errors[0]
             difference = stats.Estimate(wide.value - narrow.value, math.hypot(wide.error, narrow.error))
             rows.append(
-                _Row(
+                Row(
                     f"narrow students generalise better: e_u, {_where(student)}, {start} start", "yes",
                     "yes" if difference.pull(0.0) > 3.0 else "not shown", f"{difference}",
                     f"{wide} against {narrow} at N = {students[0].width}; {difference.pull(0.0):+.1f} errors; "
@@ -630,7 +620,7 @@ def _width_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
     return rows
 
 
-def _manifold_rows(results: Results) -> list[_Row]:
+def _manifold_rows(results: Results) -> list[Row]:
     students = _manifold_students(results)
     if len(students) < len(_DIMENSIONS):
         return []
@@ -640,7 +630,7 @@ def _manifold_rows(results: Results) -> list[_Row]:
         error = results[student]["unseen_error"].isel(sweep=-1).values
         difference = _mean(error - coins)
         rows.append(
-            _Row(
+            Row(
                 f"low dimension helps: e_u, {_where(student)}", "yes",
                 "yes" if difference.pull(0.0) < -3.0 else "not shown", f"{difference}",
                 f"{_mean(error)} against {_mean(coins)} for coins, same teachers; {difference.pull(0.0):+.1f} errors",
@@ -649,14 +639,14 @@ def _manifold_rows(results: Results) -> list[_Row]:
     return rows
 
 
-def _single_layer_rows(results: Results) -> list[_Row]:
+def _single_layer_rows(results: Results) -> list[Row]:
     rows = []
     for student in results:
         if student.depth == 1 and student.start == "random":
             overlap = single_layer_overlap(student.load)
             seen = _mean(results[student]["bond_overlap"].isel(layer=0).values)
             rows.append(
-                _Row(
+                Row(
                     f"one layer: overlap R with the teacher, {_where(student)}", f"{overlap:.4f}", f"{seen}",
                     f"{seen.value - overlap:+.4f}",
                     f"theory of N = infinity, {seen.pull(overlap):+.1f} errors; e_u "
@@ -666,7 +656,7 @@ def _single_layer_rows(results: Results) -> list[_Row]:
     return rows
 
 
-def _equilibrium_rows(results: Results, short: dict[Student, str]) -> list[_Row]:
+def _equilibrium_rows(results: Results, short: dict[Student, str]) -> list[Row]:
     rows = []
     for student in results:
         if (
@@ -680,7 +670,7 @@ def _equilibrium_rows(results: Results, short: dict[Student, str]) -> list[_Row]
         difference = _mean(both[0] - both[1])
         unsolved = _at_end(results[student], "training_error")
         rows.append(
-            _Row(
+            Row(
                 f"random and teacher start agree: e_u, {_where(student)}", "-",
                 "yes" if abs(difference.pull(0.0)) < 3.0 else "no", f"{difference}",
                 f"{_mean(both[0])} and {_mean(both[1])}, same teacher and data, {difference.pull(0.0):+.1f} errors; "
@@ -694,7 +684,7 @@ def _pull(mine: stats.Estimate, value: float, error: float) -> float:
     return (mine.value - value) / math.hypot(mine.error, error)
 
 
-def _earlier_rows(results: Results) -> list[_Row]:
+def _earlier_rows(results: Results) -> list[Row]:
     """Beside an independent program, whatever the run has at its sweeps."""
     rows = []
     for student, result in results.items():
@@ -703,7 +693,7 @@ def _earlier_rows(results: Results) -> list[_Row]:
             continue
         for what, mine, value, error in _comparisons(student, result, earlier):
             rows.append(
-                _Row(
+                Row(
                     f"{what}, {_where(student)}", "-", f"{mine}", f"{_pull(mine, value, error):+.1f} errors",
                     f"an independent program found {stats.Estimate(value, error)}",
                 )
@@ -734,7 +724,7 @@ def _comparisons(
     return found
 
 
-def _length_rows(results: Results, summary: xr.Dataset) -> list[_Row]:
+def _length_rows(results: Results, summary: xr.Dataset) -> list[Row]:
     rows = []
     shapes = dict.fromkeys((s.width, s.depth, s.start) for s in results if not s.dimension)
     for width, depth, start in shapes:
@@ -750,7 +740,7 @@ def _length_rows(results: Results, summary: xr.Dataset) -> list[_Row]:
                 length = f"{float(one['length_in_times']):.1f}" if known else "<2"
                 short.append(f"alpha = {student.load}: {length}")
         rows.append(
-            _Row(
+            Row(
                 f"relaxation time of the slowest layer, N = {width}, L = {depth}, {start} start", "-", ", ".join(texts),
                 f"{len(short)} of {len(students)} short",
                 f"alpha = {', '.join(str(s.load) for s in students)}; "

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -21,6 +22,7 @@ from .._warnings import ConvergenceWarning, UnphysicalWarning
 from ..parisi.deep_perceptron import Scenario
 from ..plot import Axes, Figure, pyplot
 from . import _hierarchy
+from ._report import Row, write
 
 __all__ = ["run"]
 
@@ -36,14 +38,6 @@ _KINDS: tuple[Literal["neuron", "bond"], ...] = ("neuron", "bond")
 _COLOUR = {"random": "C1", "teacher": "C0"}
 
 
-class _Row(NamedTuple):
-    statement: str
-    talk: str
-    computed: str
-    difference: str
-    why: str
-
-
 def run(output: Path, *, quick: bool) -> list[Path]:
     """Compute, draw and compare; see `deepglass.reproduce.run`."""
     with warnings.catch_warnings():
@@ -51,11 +45,6 @@ def run(output: Path, *, quick: bool) -> list[Path]:
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", UnphysicalWarning)
         data = _compute(quick) | _hierarchy.compute(quick)
-    written = []
-    for name, dataset in data.items():
-        path = output / f"{name}.nc"
-        io.save(dataset, path)
-        written.append(path)
     figures: dict[str, Callable[[dict[str, xr.Dataset]], Figure]] = {
         "figure_4a_random_data": _figure_4a,
         "figure_4b_teacher_student": _figure_4b,
@@ -63,17 +52,8 @@ def run(output: Path, *, quick: bool) -> list[Path]:
         "shifted_wall": _figure_shift,
         **_hierarchy.FIGURES,
     }
-    with plot.style():
-        for name, draw in figures.items():
-            figure = draw(data)
-            for suffix in ("png", "pdf"):
-                path = output / f"{name}.{suffix}"
-                figure.savefig(path)
-                written.append(path)
-            pyplot.close(figure)
-    table = output / "table.txt"
-    table.write_text(_format(_table(data)), encoding="utf-8")
-    return [*written, table]
+    drawings = {name: partial(draw, data) for name, draw in figures.items()}
+    return write(output, data, drawings, _table(data))
 
 
 def _compute(quick: bool) -> dict[str, xr.Dataset]:
@@ -198,7 +178,7 @@ def _solid(solution: xr.Dataset, threshold: float = 0.0) -> int:
     return int((q[1 : q.size // 2 + 1] > threshold).sum())
 
 
-def _table(data: dict[str, xr.Dataset]) -> list[_Row]:
+def _table(data: dict[str, xr.Dataset]) -> list[Row]:
     law = data["transition_loads"]["load"]
     slopes = xr.apply_ufunc(np.log, law).diff("layer")
     first = float(law.sel(scenario="random", layer=1))
@@ -207,29 +187,29 @@ def _table(data: dict[str, xr.Dataset]) -> list[_Row]:
     at_714 = data["teacher"].isel(load=-1)
     wetting = data["wetting_loads"]
     rows = [
-        _Row(
+        Row(
             "first transition, random data: alpha_g(1)", "2.03", f"{first:.4f}", f"{first - 2.03:+.4f}",
             f"linear stability of the liquid; minus pi^2/4: {first - math.pi**2 / 4:+.0e}",
         ),
-        _Row(
+        Row(
             f"  the same with the constraint r > {_SHIFT}", "2.03",
             f"{float(shifted[0]):.4f}", f"{float(shifted[0]) - 2.03:+.4f}",
             "the shift chosen to give 2.03 (a coarse grid of fields acts like one)",
         ),
-        _Row(
+        Row(
             "visible layers a side, random data, load 4000", "8",
             f"{_solid(at_4000, _VISIBLE)}", f"{_solid(at_4000, _VISIBLE) - 8:+d}",
             "replica symmetric, hard wall; q_EA > 0.01 counts as visible",
         ),
-        _Row(
+        Row(
             f"  the same with the constraint r > {_SHIFT}", "8", f"{_solid(shifted_4000, _VISIBLE)}",
             f"{_solid(shifted_4000, _VISIBLE) - 8:+d}", "with the shift of the second row",
         ),
-        _Row(
+        Row(
             "first transition, teacher: alpha_g(1)", "-",
             f"{float(law.sel(scenario='teacher', layer=1)):.4f}", "-", "linear stability of the liquid",
         ),
-        _Row(
+        Row(
             "figure 4(b) at its last load 714: layers a side", "-", f"{_solid(at_714)} of {_DEPTH // 2}", "-",
             f"solid layers; q_EA(9) = {float(at_714.neuron_overlap[9, 0]):.4f}",
         ),
@@ -243,17 +223,17 @@ def _table(data: dict[str, xr.Dataset]) -> list[_Row]:
         every_fourth = np.log(complete.sel(depth=complete.depth % 4 == 0))  # odd and even depths alternate
         bounded = bool((complete < limit).all()) and bool((np.diff(every_fourth, 2) < 0.0).all())
         rows += [
-            _Row(
+            Row(
                 f"ln alpha_g(l) proportional to l ({scenario}): slope", "constant",
                 f"{steps[0]:.2f} ... {steps[-1]:.2f}", "not a law" if bends else "agrees",
                 f"slope from l = 1-2 to l = {_LAW_LAYERS - 1}-{_LAW_LAYERS}, falling at every l: {_yes(bends)}",
             ),
-            _Row(
+            Row(
                 f"capacity grows exponentially with depth ({scenario})", "no limit", f"{limit:.2f}",
                 "finite" if bounded else "agrees",
                 f"load without liquid at depth {_FAR}; growth with depth slows down towards it: {_yes(bounded)}",
             ),
-            _Row(
+            Row(
                 f"a finite depth loses its liquid ({scenario}, L = {_DEPTH})", "yes",
                 f"alpha > {at_depth:.2f}", "-", "load without liquid layer at this depth",
             ),
@@ -262,12 +242,12 @@ def _table(data: dict[str, xr.Dataset]) -> list[_Row]:
     together = all(_together(data[name]) for name in ("random", "teacher", "teacher_thick", "shifted_wall"))
     return [
         *rows,
-        *(_Row(*line) for line in _hierarchy.rows(data)),
-        _Row(
+        *(Row(*line) for line in _hierarchy.rows(data)),
+        Row(
             "transitions one layer at a time, continuous", "yes", _yes(jump < 1e-6), "-",
             f"largest jump of a layer's growth at its transition: {jump:.0e} (depth {_LAW_DEPTH}, l <= {_LAW_LAYERS})",
         ),
-        _Row(
+        Row(
             "neurons and bonds of a layer order together", "yes", _yes(together), "-",
             "bonds are solid exactly between solid neurons; Q(l) ~ load q(l-1) q(l) g at its onset",
         ),
@@ -281,14 +261,3 @@ def _yes(true: bool) -> str:
 def _together(solution: xr.Dataset) -> bool:
     q, Q = solution.neuron_overlap.values, solution.bond_overlap.values
     return bool(((Q > 0) == ((q[:, :-1] > 0) & (q[:, 1:] > 0))).all())
-
-
-def _format(rows: list[_Row]) -> str:
-    header = _Row("statement", "talk", "computed", "difference", "why")
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-
-    def line(row: _Row) -> str:
-        return "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([line(header), rule, *map(line, rows)]) + "\n"
