@@ -1,0 +1,6 @@
+// Mean field of wide random networks: activations, Gaussian averages of them, propagation of signals.
+#pragma once
+
+#include "deepglass/meanfield/activation.hpp"
+#include "deepglass/meanfield/averages.hpp"
+#include "deepglass/meanfield/two_point.hpp"
