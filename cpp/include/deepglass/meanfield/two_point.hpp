@@ -227,7 +227,7 @@ class TwoPointAverage {
   }
 
  private:
-  static constexpr Index kBlock = 32, kMostTerms = 1024;
+  static constexpr Index kBlock = 32, kMostTerms = 512;  // what panels of width kNarrow resolve
 
   const HermiteSeries& second() const { return second_ ? *second_ : *first_; }
 
