@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from . import io, mc, parisi, stats
+from . import io, mc, parisi, spectra, stats
 from ._core import NumericalError
 from ._core import version as __version__
 from ._warnings import ConvergenceWarning, UnphysicalWarning
@@ -22,6 +22,7 @@ __all__ = [
     "parisi",
     "plot",
     "save",
+    "spectra",
     "stats",
 ]
 
