@@ -282,6 +282,34 @@ inline std::vector<Interval> support_of(Convolution kind, const std::vector<Fact
   return parts;
 }
 
+// Where an outlier theta of one of two factors, in a gap of its law mu, is seen in the spectrum of the sum or
+// product: z(theta) if that is in a gap, else NaN (the bulk absorbs it).  Benaych-Georges and Nadakuditi,
+// Adv. Math. 227, 494 (2011).
+inline double outlier(Convolution kind, const Measure& mu, const Measure& other, double theta) {
+  const Value value = kind == Convolution::kSum ? mu.cauchy(theta) : mu.moment_transform(theta);
+  const double v = value.value.real(), slope = value.slope.real();
+  if (!(std::fabs(value.value.imag()) <= 1e-9 * std::fabs(v) && slope < 0)) return kNaN;
+  for (const detail::Gap& gap : detail::gaps_of(other, kind)) {
+    if (!(v <= gap.values().front() && v >= gap.values().back())) continue;
+    const detail::Gap::Place at = gap.at(v);
+    // w2 - 1/v, or log |w2 v/(1 + v)|, and its slope in v
+    double value2 = at.value, slope2 = at.slope, sign = at.sign;
+    if (kind == Convolution::kSum) {
+      if (!gap.outer()) value2 -= 1 / v, slope2 += 1 / (v * v);
+      if (1 / slope + slope2 < 0) return theta + value2;
+    } else {
+      if (!gap.outer()) {
+        value2 += std::log(std::fabs(v / (1 + v)));
+        slope2 += 1 / (v * (1 + v));
+        if (v / (1 + v) < 0) sign = -sign;
+      }
+      const double z = theta * sign * std::exp(value2);
+      if (z * (1 / (theta * slope) + slope2) < 0) return z;
+    }
+  }
+  return kNaN;
+}
+
 inline double mass_at_zero(const Measure& mu) {
   for (const Atom& atom : mu.atoms()) {
     if (atom.position == 0) return atom.mass;

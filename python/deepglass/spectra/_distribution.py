@@ -1,0 +1,144 @@
+"""Integrals over a measure that is given by its density, its support and its atoms.
+
+On each interval [a, b] of the support
+
+    x = a + (b - a) / (1 + exp(-pi sinh s)),
+
+the double exponential map: any algebraic edge, (x - a)^(1/2) or x^(-L/(L+1)), becomes smooth in s and decays.  The
+integrand in s is kept as Chebyshev series on panels that are halved until their last coefficients vanish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float64]
+
+_N = 16  # terms of a series
+_NODES = np.cos(np.pi * (np.arange(_N) + 0.5) / _N)
+_TO_COEFFICIENTS = np.array([(1 if j == 0 else 2) / _N * np.cos(j * np.arccos(_NODES)) for j in range(_N)])
+_INTEGRAL = np.array([chebyshev.chebint(row, lbnd=-1) for row in np.eye(_N)]).T  # (_N + 1, _N)
+_RESOLVED = 1e-14  # of the mass: what the last coefficients of a panel may amount to
+_DEEPEST = 2.0**-30  # shortest panel, in s
+_REACH = 40.0  # exp(-40) of an interval is below the rounding of its ends
+_REACH_AT_ZERO = 690.0  # at x = 0 numbers go down to exp(-708)
+
+
+class Distribution:
+    """Distribution function, quantiles and averages of a measure."""
+
+    def __init__(
+        self, density: Callable[[Array], Array], support: Sequence[tuple[float, float]], atoms: Sequence[tuple[float, float]]
+    ) -> None:
+        self._density = density
+        self._ends = np.array(support, float).reshape(-1, 2)
+        self._atoms = np.array(atoms, float).reshape(-1, 2)
+        self.unsolved = 0  # points at which the density was not found
+        panels = [self._panels(i) for i in range(len(self._ends))]
+        self._interval = np.concatenate([np.full(len(breaks), i) for i, (breaks, _) in enumerate(panels)] or [[]]).astype(int)
+        self._breaks = np.concatenate([breaks for breaks, _ in panels] or [np.empty((0, 2))])
+        coefficients = np.concatenate([c for _, c in panels] or [np.empty((0, _N))])
+        half = 0.5 * (self._breaks[:, 1] - self._breaks[:, 0])
+        self._integral = (coefficients * half[:, None]) @ _INTEGRAL.T  # of the series, from the left end of its panel
+        mass = self._integral.sum(axis=1)
+
+        # Panels and atoms in the order of x, with the mass before each.
+        left = self._position(self._interval, self._breaks[:, 0]) if len(mass) else np.empty(0)
+        places = np.concatenate([left, self._atoms[:, 0]])
+        kind = np.concatenate([np.arange(len(mass)), np.full(len(self._atoms), -1)])  # the panel, or -1
+        masses = np.concatenate([mass, self._atoms[:, 1]])
+        order = np.lexsort((kind, places))  # at the same place the atom comes first
+        self._places, self._kind = places[order], kind[order]
+        self._after = np.cumsum(masses[order])
+        self._before = self._after - masses[order]
+        self.mass = float(self._after[-1]) if len(order) else 0.0
+
+        # Nodes and masses that integrate smooth functions.
+        s = self._breaks.mean(axis=1)[:, None] + half[:, None] * _NODES
+        self.nodes = self._position(self._interval[:, None], s).ravel() if len(mass) else np.empty(0)
+        weights = _TO_COEFFICIENTS.T @ _INTEGRAL.sum(axis=0)
+        values = coefficients @ chebyshev.chebvander(_NODES, _N - 1).T
+        self.masses = (values * weights * half[:, None]).ravel()
+
+    def _position(self, interval: NDArray[np.int_], s: Array) -> Array:
+        a, b = self._ends[interval, 0], self._ends[interval, 1]
+        small = np.exp(-np.pi * np.sinh(np.abs(s)))
+        part = (b - a) * small / (1 + small)
+        return np.asarray(np.where(s < 0, a + part, b - part))
+
+    def _integrand(self, i: int, s: Array) -> Array:
+        a, b = self._ends[i]
+        small = np.exp(-np.pi * np.sinh(np.abs(s)))
+        density = self._density(self._position(np.full(s.shape, i), s))
+        self.unsolved += int(np.isnan(density).sum())
+        with np.errstate(invalid="ignore"):
+            value = density * (b - a) * np.pi * np.cosh(s) * small / (1 + small) ** 2
+        return np.where(np.isfinite(value), value, 0.0)
+
+    def _panels(self, i: int) -> tuple[Array, Array]:
+        a, b = self._ends[i]
+        first = -np.arcsinh((_REACH_AT_ZERO if a == 0 else _REACH) / np.pi)
+        last = np.arcsinh((_REACH_AT_ZERO if b == 0 else _REACH) / np.pi)
+        inner = [x for x, _ in self._atoms if a < x < b]
+        cuts = np.concatenate([np.linspace(first, last, 14), np.arcsinh([np.log((x - a) / (b - x)) / np.pi for x in inner])])
+        edges = np.unique(cuts)
+        todo = np.stack([edges[:-1], edges[1:]], axis=1)
+        done: list[tuple[Array, Array]] = []
+        while len(todo):
+            middle, half = todo.mean(axis=1), 0.5 * (todo[:, 1] - todo[:, 0])
+            s = middle[:, None] + half[:, None] * _NODES
+            c = self._integrand(i, s.ravel()).reshape(s.shape) @ _TO_COEFFICIENTS.T
+            rough = (np.abs(c[:, -3:]).max(axis=1) * half > _RESOLVED) & (half > _DEEPEST)
+            done.append((todo[~rough], c[~rough]))
+            ends, centre = todo[rough], middle[rough]
+            todo = np.concatenate([np.stack([ends[:, 0], centre], 1), np.stack([centre, ends[:, 1]], 1)])
+        breaks = np.concatenate([p for p, _ in done])
+        order = np.argsort(breaks[:, 0])
+        return breaks[order], np.concatenate([c for _, c in done])[order]
+
+    def _within(self, panel: NDArray[np.int_], t: Array) -> Array:
+        return np.asarray(chebyshev.chebval(t, self._integral[panel].T, tensor=False))
+
+    def cdf(self, x: Array) -> Array:
+        element = np.searchsorted(self._places, x, side="right") - 1
+        out = np.where(element < 0, 0.0, self._after[element])
+        panel = np.where(element < 0, -1, self._kind[element])
+        inside = panel >= 0
+        a, b = self._ends[self._interval[panel[inside]]].T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            s = np.arcsinh(np.log((x[inside] - a) / (b - x[inside])) / np.pi)
+        left, right = self._breaks[panel[inside]].T
+        t = np.clip(2 * (np.where(x[inside] >= b, np.inf, s) - left) / (right - left) - 1, -1, 1)
+        out[inside] = self._before[element[inside]] + self._within(panel[inside], t)
+        return np.clip(out, 0.0, 1.0)
+
+    def ppf(self, p: Array) -> Array:
+        element = np.minimum(np.searchsorted(self._after, p, side="left"), len(self._after) - 1)
+        out = self._places[element].copy()
+        panel = self._kind[element]
+        inside = panel >= 0
+        panel, goal = panel[inside], p[inside] - self._before[element[inside]]
+        low, high = np.full(goal.shape, -1.0), np.full(goal.shape, 1.0)
+        t = np.zeros(goal.shape)
+        for _ in range(100):  # Newton's method within a bracket
+            excess = self._within(panel, t) - goal
+            low, high = np.where(excess < 0, t, low), np.where(excess < 0, high, t)
+            slope = chebyshev.chebval(t, chebyshev.chebder(self._integral[panel].T), tensor=False)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                step = t - excess / slope
+            following = np.where((step > low) & (step < high), step, 0.5 * (low + high))
+            if np.all(np.abs(following - t) <= 4e-16):
+                break
+            t = following
+        left, right = self._breaks[panel].T
+        out[inside] = self._position(self._interval[panel], 0.5 * (left + right) + 0.5 * (right - left) * t)
+        return out
+
+    def expect(self, function: Callable[[Array], Array]) -> float:
+        total = float(np.sum(self.masses * function(self.nodes))) if len(self.nodes) else 0.0
+        return total + (float(np.sum(self._atoms[:, 1] * function(self._atoms[:, 0]))) if len(self._atoms) else 0.0)
