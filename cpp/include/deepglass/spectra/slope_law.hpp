@@ -13,13 +13,6 @@
 
 namespace deepglass::spectra {
 
-// M, 1 + M (neither from the other by subtraction) and their common derivative.
-struct Moments {
-  Complex moment;    // M
-  Complex complete;  // 1 + M = w G
-  Complex slope;     // M'
-};
-
 class SlopeLaw final : public Measure {
  public:
   SlopeLaw(const meanfield::Activation& activation, double q) {
@@ -33,7 +26,7 @@ class SlopeLaw final : public Measure {
     } else {
       divide(activation, sd);
     }
-    for (const Atom& atom : atoms_) {
+    for (const Atom& atom : atoms_) {  // after the nodes
       square_.push_back(atom.position);
       weight_.push_back(atom.mass);
     }
@@ -44,13 +37,9 @@ class SlopeLaw final : public Measure {
     const Sums s = sums(z);
     return {s.inverse, -s.inverse_square};
   }
-  Value moment_transform(Complex z) const override {
+  Transforms transforms(Complex z) const override {
     const Sums s = sums(z);
-    return {s.moment, -s.moment_square};
-  }
-  Moments moments(Complex w) const {
-    const Sums s = sums(w);
-    return {s.moment, w * s.inverse, -s.moment_square};
+    return {{s.inverse, -s.inverse_square}, {s.moment, -s.moment_square}};
   }
 
   // Continuous part; what has less than about 1e-19 of the mass is left out.
@@ -181,10 +170,12 @@ class SlopeLaw final : public Measure {
     for (std::size_t k = 0; k < panels.size(); ++k) {
       Panel panel = panels[k];
       const bool near = panel.left < meanfield::kReach && panel.right > -meanfield::kReach;
-      if (!near && !(ratios[k] > 1e-18 * total_ratio)) continue;
+      const bool zero = panel.centre <= panel.radius;
+      if (!near && (zero || !(ratios[k] > 1e-18 * total_ratio))) continue;
       const std::size_t first = panel.first;
       panel.first = square_.size();
       for (std::size_t j = first; j < first + kNodes; ++j) {
+        slope_.push_back(value_at(panel, unit.nodes[j - first]));  // rounded as where the poles are sought
         square_.push_back(nodes.slope[j] * nodes.slope[j]);
         weight_.push_back(nodes.weight[j]);
       }
@@ -304,40 +295,70 @@ class SlopeLaw final : public Measure {
     s.moment_square += Complex(ms_re, ms_im);
   }
 
+  // Of density / (w - d^2):  residue / (tau' - tau) near tau, which moves with w by move = d tau/dw.
+  struct Pole {
+    Complex tau, residue, residue_slope, move;
+
+    // int dtau'/(tau' - tau); for w on the real axis tau lies above or below it as d^2 rises or falls.
+    Complex integral() const {
+      Complex ratio = (tau - 1.0) / (tau + 1.0);
+      if (std::fabs(tau.imag()) < 1e-11) ratio.imag(std::copysign(ratio.imag(), move.real()));
+      return std::log(ratio);
+    }
+  };
+  // d = target there, which may be closer to 0 than tau can tell.
+  static Pole pole_at(const Panel& panel, Complex target, Complex tau, double middle, double half) {
+    const double h_middle = 0.5 * (panel.left + panel.right), h_half = 0.5 * (panel.right - panel.left);
+    const Local<Complex> d = polynomial(panel, middle + half * tau);
+    const Complex slope = 2.0 * half * target * d.first;  // of d^2 in tau
+    const Complex bend = 2.0 * half * half * (d.first * d.first + target * d.second);
+    const Complex h = h_middle + h_half * (middle + half * tau), move = 1.0 / slope;
+    const Complex rho = half * h_half * vmath::detail::kInvSqrt2Pi * std::exp(-0.5 * h * h);
+    const Complex rho_slope = -h * h_half * half * rho;
+    return {tau, -rho * move, (rho * bend * move - rho_slope) * move * move, move};
+  }
+
   // The part [a, b] of a panel's [-1, 1].
   void add_near(const Panel& panel, double a, double b, Complex w, Complex root, int level, Sums& s) const {
     const Rule& unit = meanfield::panel_unit();
     const Projection& project = projection();
     const double middle = 0.5 * (a + b), half = 0.5 * (b - a);
     const double h_middle = 0.5 * (panel.left + panel.right), h_half = 0.5 * (panel.right - panel.left);
-    double density[kNodes], square[kNodes];
-    Complex inverse[kNodes];
-    int closest = 0;
+    double density[kNodes], slope[kNodes];
+    Complex inverse[kNodes], values[kNodes];
     double mass = 0, scale = 0, largest = 0;
     for (std::size_t j = 0; j < kNodes; ++j) {
-      const double t = middle + half * unit.nodes[j], h = h_middle + h_half * t;
-      const double d = value_at(panel, t);
-      density[j] = half * h_half * vmath::detail::kInvSqrt2Pi * std::exp(-0.5 * h * h);
-      square[j] = d * d;
-      inverse[j] = 1.0 / (w - square[j]);
+      if (level == 0) {
+        slope[j] = slope_[panel.first + j];
+        density[j] = weight_[panel.first + j] / unit.weights[j];
+      } else {
+        const double t = middle + half * unit.nodes[j], h = h_middle + h_half * t;
+        slope[j] = value_at(panel, t);
+        density[j] = half * h_half * vmath::detail::kInvSqrt2Pi * vmath::exp(-0.5 * h * h);
+      }
+      const Complex distance = w - slope[j] * slope[j];
+      const double size = 1 / std::norm(distance);
+      inverse[j] = size * std::conj(distance);
+      values[j] = density[j] * inverse[j];
       mass += unit.weights[j] * density[j];
-      const double size = std::abs(inverse[j]);
-      scale = std::max(scale, density[j] * size);
-      if (size > largest) closest = static_cast<int>(j);
+      scale = std::max(scale, density[j] * density[j] * size);
       largest = std::max(largest, size);
     }
-    const auto smooth = [&](const Complex* values, double size) {
-      double tail = 0;
-      for (int n = kNodes - 3; n < kNodes; ++n) {
-        Complex c = 0;
-        for (int j = 0; j < kNodes; ++j) c += project.row[n][j] * values[j];
-        tail = std::max(tail, std::abs(c));
-      }
+    scale = std::sqrt(scale);
+    largest = std::sqrt(largest);
+    const auto smooth = [&](const Complex* f, double size) {
       // Gauss's rule takes polynomials of twice the degree: its error is 1e-18.  d^2 itself is rounded.
-      return tail <= (1e-9 + 1e-14 * largest * std::abs(w)) * size;
+      const double tolerance = (1e-9 + 1e-14 * largest * std::abs(w)) * size;
+      for (int n = kNodes - 3; n < kNodes; ++n) {
+        double re = 0, im = 0;
+        for (int j = 0; j < kNodes; ++j) {
+          re += project.row[n][j] * f[j].real();
+          im += project.row[n][j] * f[j].imag();
+        }
+        if (!(re * re + im * im <= tolerance * tolerance)) return false;
+      }
+      return true;
     };
-    Complex values[kNodes];
-    for (int j = 0; j < kNodes; ++j) values[j] = density[j] * inverse[j];
     constexpr int kDeepest = 40;
     if (smooth(values, scale) || level == kDeepest || !(scale > 0)) {
       Complex sum = 0, square_sum = 0;
@@ -347,56 +368,53 @@ class SlopeLaw final : public Measure {
       }
       return add(w, mass, sum, square_sum, s);
     }
-    // One pole: d = root or -root at tau in units of this part.
-    Complex tau = unit.nodes[static_cast<std::size_t>(closest)];
-    Local<Complex> at{};
-    Complex target = 0;
-    bool found = false;
-    for (int i = 0; i < 20 && !found; ++i) {
-      at = polynomial(panel, middle + half * tau);
-      if (i == 0) target = std::real(at.value * std::conj(root)) < 0 ? -root : root;
-      const Complex step = (target - at.value) / (half * at.first);
-      if (!(std::abs(tau + step) < 3)) break;
-      tau += step;
-      found = std::abs(step) < 1e-8;
-    }
-    if (found) {
-      at = polynomial(panel, middle + half * tau);
-      double closeness = kInfinity;
+    // The poles d = root and d = -root, each at tau in units of this part.
+    Pole poles[2];
+    int n_poles = 0;
+    double closeness = kInfinity, left_scale = 0;
+    for (const Complex target : {root, -root}) {
+      std::size_t closest = 0;
+      for (std::size_t j = 0; j < kNodes; ++j) {
+        if (std::abs(target - slope[j]) < std::abs(target - slope[closest])) closest = j;
+      }
+      Complex tau = unit.nodes[closest];
+      bool found = false;
+      for (int i = 0; i < 20 && !found; ++i) {
+        const Local<Complex> at = polynomial(panel, middle + half * tau);
+        const Complex step = (target - at.value) / (half * at.first);
+        if (!(std::abs(tau + step) < 3)) break;
+        tau += step;
+        found = std::abs(step) < 1e-8;
+      }
+      if (!found) continue;
+      Pole& pole = poles[n_poles++];
+      pole = pole_at(panel, target, tau, middle, half);
+      left_scale = std::max(left_scale, std::abs(pole.residue));
       for (std::size_t j = 0; j < kNodes; ++j) {
         const double x = unit.nodes[j];
         closeness = std::min(closeness, std::abs(tau - x) / std::sqrt(1 - x * x));
+        values[j] -= pole.residue / (x - tau);
       }
-      if (closeness > 0.01) {
-        const Complex slope = 2.0 * half * at.value * at.first;  // of d^2 in tau
-        const Complex bend = 2.0 * half * half * (at.first * at.first + at.value * at.second);
-        const Complex h = h_middle + h_half * (middle + half * tau);
-        const Complex rho = half * h_half * vmath::detail::kInvSqrt2Pi * std::exp(-0.5 * h * h);
-        const Complex rho_slope = -h * h_half * half * rho;
-        const Complex residue = -rho / slope, move = 1.0 / slope;  // move = d tau/dw
-        const Complex residue_slope = -(rho_slope * slope - rho * bend) / (slope * slope) * move;
-        double left_scale = std::abs(residue);
-        for (std::size_t j = 0; j < kNodes; ++j) {
-          values[j] -= residue / (unit.nodes[j] - tau);
-          left_scale = std::max(left_scale, std::abs(values[j]));
+    }
+    for (const Complex value : values) left_scale = std::max(left_scale, std::abs(value));
+    if (n_poles > 0 && closeness > 0.03 && smooth(values, left_scale)) {
+      Complex sum = 0, square_sum = 0;
+      for (std::size_t j = 0; j < kNodes; ++j) {
+        Complex rest = density[j] * inverse[j] * inverse[j];
+        for (int k = 0; k < n_poles; ++k) {
+          const Complex r = 1.0 / (unit.nodes[j] - poles[k].tau);
+          rest += poles[k].residue_slope * r + poles[k].residue * poles[k].move * r * r;
         }
-        if (smooth(values, left_scale)) {
-          Complex sum = 0, square_sum = 0;
-          for (std::size_t j = 0; j < kNodes; ++j) {
-            const Complex pole = 1.0 / (unit.nodes[j] - tau);
-            sum += unit.weights[j] * values[j];
-            square_sum += unit.weights[j] * (density[j] * inverse[j] * inverse[j] + residue_slope * pole +
-                                             residue * move * pole * pole);
-          }
-          // int dtau'/(tau' - tau); for w on the real axis tau lies above or below it as d^2 rises or falls.
-          Complex ratio = (tau - 1.0) / (tau + 1.0);
-          if (std::fabs(tau.imag()) < 1e-11) ratio.imag(std::copysign(ratio.imag(), slope.real()));
-          const Complex logarithm = std::log(ratio), log_slope = 1.0 / (tau - 1.0) - 1.0 / (tau + 1.0);
-          sum += residue * logarithm;
-          square_sum -= residue_slope * logarithm + residue * log_slope * move;
-          return add(w, mass, sum, square_sum, s);
-        }
+        sum += unit.weights[j] * values[j];
+        square_sum += unit.weights[j] * rest;
       }
+      for (int k = 0; k < n_poles; ++k) {
+        const Pole& pole = poles[k];
+        const Complex logarithm = pole.integral(), log_slope = 1.0 / (pole.tau - 1.0) - 1.0 / (pole.tau + 1.0);
+        sum += pole.residue * logarithm;
+        square_sum -= pole.residue_slope * logarithm + pole.residue * log_slope * pole.move;
+      }
+      return add(w, mass, sum, square_sum, s);
     }
     add_near(panel, a, middle, w, root, level + 1, s);
     add_near(panel, middle, b, w, root, level + 1, s);
@@ -412,6 +430,7 @@ class SlopeLaw final : public Measure {
 
   std::vector<Panel> panels_;
   std::vector<double> square_, weight_;  // d^2 and probability: nodes of the panels, then atoms
+  std::vector<double> slope_;            // d at the nodes
   std::vector<Atom> atoms_;
   std::vector<Interval> support_;
   double mean_ = 0, second_moment_ = 0;
