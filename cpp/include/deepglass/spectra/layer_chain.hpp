@@ -9,9 +9,27 @@ namespace deepglass::spectra {
 // mu_l = nu_l [x] (scale_l (shift_l + .))_* mu_{l-1},  l = 1..L.
 struct Layer {
   double scale, shift;
-  MeasurePointer factor;    // nu_l
-  double ratio;             // nu_l is Marchenko-Pastur of this ratio; 0: any other
+  MeasurePointer factor;  // nu_l
+  // M_nu(x) = u  <=>  x u/(1 + u) = t(u), where that is known:
+  enum class Inverse { kUnknown, kMarchenkoPastur, kTwoAtoms } inverse = Inverse::kUnknown;
+  double position = 1, parameter = 0;  // t = 1 + ratio u;  position (u + mass)/(1 + u) for atoms there and at 0
 };
+
+inline Layer marchenko_pastur_layer(double scale, double shift, double ratio) {
+  return {scale, shift, std::make_shared<MarchenkoPastur>(ratio), Layer::Inverse::kMarchenkoPastur, 1, ratio};
+}
+
+inline Layer layer_of(double scale, double shift, const std::shared_ptr<const SlopeLaw>& law) {
+  Layer layer{scale, shift, law};
+  const std::vector<Atom> atoms = law->atoms();
+  const bool two = law->support().empty() && (atoms.size() == 1 || (atoms.size() == 2 && atoms[0].position == 0));
+  if (two && atoms.back().position > 0) {
+    layer.inverse = Layer::Inverse::kTwoAtoms;
+    layer.position = atoms.back().position;
+    layer.parameter = atoms.back().mass;
+  }
+  return layer;
+}
 
 namespace detail {
 
@@ -46,12 +64,6 @@ class LayerChain {
  public:
   LayerChain(MeasurePointer base, std::vector<Layer> layers)
       : base_(std::move(base)), layers_(std::move(layers)) {
-    if (layers_.size() > 1) {
-      before_ = std::make_shared<Implicit<LayerChain>>(
-          LayerChain(base_, std::vector<Layer>(layers_.begin(), layers_.end() - 1)));
-    } else {
-      before_ = base_;
-    }
     const auto mean_of = [](const Measure& mu) {
       const Complex far = -1e6 * std::max(std::fabs(hull(mu).right), 1e-300);
       return (far * mu.transforms(far).m.value).real();
@@ -71,7 +83,7 @@ class LayerChain {
     state.assign(1, 0);
     Complex p = z, y = 0;
     for (std::size_t l = layers_.size(); l-- > 0;) {
-      if (layers_[l].ratio == 0) state.insert(state.begin() + 1, p / inner_mean_[l]);
+      if (layers_[l].inverse == Layer::Inverse::kUnknown) state.insert(state.begin() + 1, p / inner_mean_[l]);
       y = p / factor_mean_[l];
       p = y / layers_[l].scale - layers_[l].shift;
     }
@@ -96,10 +108,10 @@ class LayerChain {
       u = u + shift * g;
       complete = g * shifted;
       Differential x{};
-      if (layer.ratio > 0) {
-        const Differential stretch = Differential{1} + Differential{layer.ratio} * u;
-        x = complete * stretch / u;
-        p = y * stretch;
+      if (layer.inverse != Layer::Inverse::kUnknown) {
+        const Differential t_of_u = stretch(layer, u, complete);
+        x = complete * t_of_u / u;
+        p = y * t_of_u;
       } else {
         const Complex point = state[unknown++];
         const Value m = layer.factor->transforms(point).m;
@@ -110,7 +122,7 @@ class LayerChain {
       for (const Differential& each : {x, y}) {
         out.points.push_back({each.value, each.free / each.value});
       }
-      if (layer.ratio == 0) {
+      if (layer.inverse == Layer::Inverse::kUnknown) {
         out.change.push_back(x.fixed / x.value);
         out.rate.push_back(x.free / x.value);
       }
@@ -126,16 +138,179 @@ class LayerChain {
 
   Complex path(Complex z, double place) const { return detail::from_negative(z, far_, place); }
 
-  std::vector<Interval> support() const { return support_of(Convolution::kProduct, factors()); }
-  std::vector<Atom> atoms() const { return atoms_of(Convolution::kProduct, factors()); }
-
- private:
-  std::vector<Factor> factors() const {
-    const Layer& last = layers_.back();
-    return {{std::make_shared<Affine>(before_, last.scale * last.shift, last.scale), 1}, {last.factor, 1}};
+  // Off the support all is real.  As p runs through a gap of mu_0, the point z it is carried to runs through
+  // a gap of mu_L as long as all points on the way rise with it.
+  std::vector<Interval> support() const {
+    for (const Layer& layer : layers_) {
+      const bool hidden = layer.inverse == Layer::Inverse::kUnknown && positive_parts(*layer.factor).size() > 1;
+      if (hidden) return nested_support();  // which of the gaps of nu is x in?
+    }
+    const std::vector<Interval> parts = layers_[0].shift > 0 ? occupied(*base_) : positive_parts(*base_);
+    const double left = parts.front().left, right = parts.back().right;
+    const double scale = right > left ? right - left : right;
+    std::vector<Interval> free;
+    const bool smooth = std::any_of(layers_.begin(), layers_.end(), [](const Layer& layer) {
+      return layer.inverse == Layer::Inverse::kUnknown;
+    });
+    const int n_points = smooth ? 80 : 300;
+    const double near = smooth ? 12 : 34, far = 25;  // exponents
+    const auto outside = [&](double end, double sign) {
+      search(n_points, [=](double t) { return end + sign * scale * std::exp(-near + t * (near + far)); }, free);
+    };
+    outside(left, -1);
+    outside(right, 1);
+    for (std::size_t i = 1; i < parts.size(); ++i) {
+      const double a = parts[i - 1].right, b = parts[i].left, length = b - a;
+      if (!(length > 1e-12 * right)) continue;
+      const int n = parts.size() > 20 ? 40 : n_points;
+      search(n, [=](double t) {
+        const double s = near * (2 * t - 1);
+        return s < 0 ? a + length / (1 + std::exp(-s)) : b - length / (1 + std::exp(s));
+      }, free);
+    }
+    return between(free);
   }
 
-  MeasurePointer base_, before_;
+  std::vector<Atom> atoms() const {
+    std::vector<Atom> all = base_->atoms();
+    for (const Layer& layer : layers_) {
+      for (Atom& atom : all) atom.position = layer.scale * (atom.position + layer.shift);
+      const MeasurePointer inner = std::make_shared<Placeholder>(all);
+      all = atoms_of(Convolution::kProduct, {{inner, 1}, {layer.factor, 1}});
+    }
+    return all;
+  }
+
+ private:
+  struct Placeholder final : Measure {  // atoms, and nothing else known
+    explicit Placeholder(std::vector<Atom> all) : all_(std::move(all)) {}
+    Value cauchy(Complex) const override { return {}; }
+    std::vector<Interval> support() const override { return {}; }
+    std::vector<Atom> atoms() const override { return all_; }
+    std::vector<Atom> all_;
+  };
+
+  static std::vector<Interval> positive_parts(const Measure& mu) {  // M does not see an atom at 0
+    std::vector<Interval> parts = occupied(mu);
+    if (parts.size() > 1 && parts.front().right == 0) parts.erase(parts.begin());
+    return parts;
+  }
+
+  // M_nu(x) = u for real x = end (1 +- exp(s)) outside all of nu, s first as guessed; NaN if there is none.
+  static double invert(const Measure& nu, const std::vector<Interval>& parts, double u, double& s) {
+    const double end = u > 0 ? parts.back().right : parts.front().left, sign = u > 0 ? end : -end;
+    constexpr double kLow = -60, kHigh = 60;
+    double low = kLow, high = kHigh;
+    if (!(s > low && s < high)) s = 1;  // not x = 0
+    for (int i = 0; i < 100; ++i) {
+      const double x = end + sign * std::exp(s);
+      const Value m = nu.transforms(x).m;
+      const double ratio = m.value.real() / u, excess = std::log(ratio);
+      (ratio > 1 ? low : high) = s;
+      double next = s - excess / (m.slope.real() / m.value.real() * (x - end));
+      if (!(next > low && next < high)) next = 0.5 * (low + high);
+      const double change = std::fabs(next - s);
+      s = next;
+      if (change < 1e-14 * (1 + std::fabs(s))) break;
+    }
+    return s > kLow + 1 && s < kHigh - 1 ? end + sign * std::exp(s) : kNaN;
+  }
+
+  struct Image {
+    double z;
+    bool rises;
+  };
+  // x_guess (n_layers,): see invert.
+  Image image(double start, std::vector<double>& x_guess) const {
+    using detail::Differential;
+    const Transforms t = base_->transforms(start);
+    Differential p{start, 0, 1}, u{t.m.value, 0, t.m.slope}, g{t.g.value, 0, t.g.slope};
+    bool rises = t.g.slope.real() < 0;
+    auto guess = x_guess.begin();
+    for (const Layer& layer : layers_) {
+      double& s = *guess++;
+      const Differential shift{layer.shift}, shifted = p + shift, y = Differential{layer.scale} * shifted;
+      u = u + shift * g;
+      const Differential complete = g * shifted;
+      Differential x{};
+      if (layer.inverse == Layer::Inverse::kUnknown) {
+        const double point = invert(*layer.factor, positive_parts(*layer.factor), u.value.real(), s);
+        if (std::isnan(point)) return {kNaN, false};
+        x = {point, 0, u.free / layer.factor->transforms(point).m.slope};
+      } else {
+        x = complete * stretch(layer, u, complete) / u;
+      }
+      p = layer.inverse == Layer::Inverse::kUnknown ? x * y * u / complete : y * stretch(layer, u, complete);
+      g = complete / p;
+      rises = rises && x.free.real() > 0 && p.free.real() > 0;
+    }
+    return {p.value.real(), rises && std::isfinite(p.value.real())};
+  }
+
+  static detail::Differential stretch(const Layer& layer, const detail::Differential& u,
+                                      const detail::Differential& complete) {
+    using detail::Differential;
+    const Differential parameter{layer.parameter};
+    if (layer.inverse == Layer::Inverse::kMarchenkoPastur) return Differential{1} + parameter * u;
+    return Differential{layer.position} * (u + parameter) / complete;
+  }
+
+  // Gaps in the image of start(t), t from 0 to 1.
+  template <class Start>
+  void search(int n, const Start& start, std::vector<Interval>& free) const {
+    std::vector<double> guess(layers_.size(), kNaN);
+    const auto border = [&](double inside, double outside) {
+      for (int i = 0; i < 50; ++i) {  // z is stationary there
+        const double middle = 0.5 * (inside + outside);
+        (image(start(middle), guess).rises ? inside : outside) = middle;
+      }
+      return image(start(inside), guess).z;
+    };
+    double before = 0, open = kNaN, last = kNaN;
+    bool was = false;
+    for (int i = 0; i < n; ++i) {
+      const double t = static_cast<double>(i) / (n - 1);
+      const Image now = image(start(t), guess);
+      if (now.rises && !was) open = i == 0 ? now.z : border(t, before);
+      if (!now.rises && was) add(open, border(before, t), free);
+      was = now.rises;
+      last = now.z;
+      before = t;
+    }
+    if (was) add(open, std::fabs(last) > 0.01 * far_ ? std::copysign(kInfinity, last) : last, free);
+  }
+  static void add(double a, double b, std::vector<Interval>& free) {
+    free.push_back({std::min(a, b), std::max(a, b)});
+  }
+
+  // What the gaps leave, but for atoms.
+  static std::vector<Interval> between(std::vector<Interval> free) {
+    std::sort(free.begin(), free.end(), [](const Interval& a, const Interval& b) { return a.left < b.left; });
+    double size = 0;
+    for (const Interval& gap : free) {
+      if (std::isfinite(gap.left)) size = std::max(size, std::fabs(gap.left));
+    }
+    std::vector<Interval> parts;
+    double right = -kInfinity;
+    for (const Interval& gap : free) {
+      if (std::isfinite(right) && gap.left - right > 1e-13 * size) parts.push_back({std::max(right, 0.0), gap.left});
+      right = std::max(right, gap.right);
+    }
+    return parts;
+  }
+
+  std::vector<Interval> nested_support() const {
+    MeasurePointer before = base_;
+    if (layers_.size() > 1) {
+      before = std::make_shared<Implicit<LayerChain>>(
+          LayerChain(base_, std::vector<Layer>(layers_.begin(), layers_.end() - 1)));
+    }
+    const Layer& last = layers_.back();
+    return support_of(Convolution::kProduct,
+                      {{std::make_shared<Affine>(before, last.scale * last.shift, last.scale), 1}, {last.factor, 1}});
+  }
+
+  MeasurePointer base_;
   std::vector<Layer> layers_;
   std::vector<double> inner_mean_, factor_mean_;
   double far_;
@@ -147,7 +322,7 @@ inline MeasurePointer conjugate_kernel(const MeasurePointer& input, const std::v
                                        double slope_square) {
   std::vector<Layer> layers;
   for (const double ratio : ratios) {
-    layers.push_back({slope_square, std::max(1 / slope_square - 1, 0.0), std::make_shared<MarchenkoPastur>(ratio), ratio});
+    layers.push_back(marchenko_pastur_layer(slope_square, std::max(1 / slope_square - 1, 0.0), ratio));
   }
   return std::make_shared<Implicit<LayerChain>>(LayerChain(input, layers));
 }
@@ -163,7 +338,7 @@ inline MeasurePointer conditional_fisher(const std::vector<double>& squares,
   if (laws.size() > 1) {
     std::vector<Layer> layers;
     for (std::size_t l = 1; l < laws.size(); ++l) {
-      layers.push_back({weight_variance, squares[l] / weight_variance, laws[l], 0});
+      layers.push_back(layer_of(weight_variance, squares[l] / weight_variance, laws[l]));
     }
     product = std::make_shared<Implicit<LayerChain>>(LayerChain(product, layers));
   }
