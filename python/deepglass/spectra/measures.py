@@ -361,7 +361,8 @@ class Measure:
         Returns
         -------
         xarray.Dataset
-            ``pdf`` and ``cdf`` over ``x``; ``edge`` (interval, side); ``atom_position`` and ``atom_mass`` over atom.
+            ``pdf``, ``cdf`` and ``converged`` over ``x``; ``edge`` (interval, side); ``atom_position`` and ``atom_mass``
+            over atom; ``mass_error``.
 
         Examples
         --------
@@ -375,9 +376,11 @@ class Measure:
         edges, atoms = self.support(), self.atoms
         part = 0.5 * (1 - np.cos(np.pi * (np.arange(n) + 0.5) / n))
         x = (edges[:, :1] + (edges[:, 1:] - edges[:, :1]) * part).ravel()
+        pdf = self.pdf(x)
         return xr.Dataset(
             {
-                "pdf": ("x", self.pdf(x)),
+                "pdf": ("x", pdf),
+                "converged": ("x", ~np.isnan(pdf)),
                 "cdf": ("x", self.cdf(x)),
                 "edge": (("interval", "side"), edges),
                 "atom_position": ("atom", [atom.position for atom in atoms]),

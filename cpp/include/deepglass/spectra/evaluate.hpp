@@ -6,7 +6,7 @@
 
 namespace deepglass::spectra {
 
-constexpr Index kPointsAtATime = 32;    // each range starts its search anew
+constexpr Index kPointsAtATime = 128;   // each range starts its search anew
 constexpr double kWorkOfAPoint = 1500;  // ns
 
 inline void cauchy(const Measure& mu, Span<const Complex> z /* (n,) */, Span<Complex> out /* (n,) */,
