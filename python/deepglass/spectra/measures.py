@@ -361,8 +361,8 @@ class Measure:
         Returns
         -------
         xarray.Dataset
-            ``pdf``, ``cdf`` and ``converged`` over ``x``; ``edge`` (interval, side); ``atom_position`` and ``atom_mass``
-            over atom; ``mass_error``.
+            ``pdf``, ``cdf`` and ``converged`` over ``x``; ``edge`` (interval, side); ``atom_position`` and
+            ``atom_mass`` over atom; ``mass_error``.
 
         Examples
         --------
