@@ -1,19 +1,13 @@
-"""Many independent instances of a Monte Carlo run, several at a time, each kept in a file of its own.
+"""Random data learnt by independent chains: the runs of `dynamics`.
 
-An instance has its own random data and its own chain.  Finished instances are not run again, and one that was
-interrupted goes on from its checkpoint.
+An instance has its own random data and its own chain; one that was interrupted goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import logging
-import threading
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,22 +15,20 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from .. import _core, io, mc
+from .. import io, mc
 from ..random import child_seed
+from . import _experiment
 
 __all__ = ["Point", "estimated_hours", "run_all"]
 
 Protocol = Literal["temperature", "data", "quench"]
 
-_log = logging.getLogger("deepglass")
-
 _TIMING = 0.2  # seconds of sweeps from which the duration is estimated
-_NEWS = 60.0  # seconds between two lines about what is done
 _HOTTEST = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
+class Point(_experiment.Experiment):
     """Random data, a way to low temperature, and the times at which correlations are measured.
 
     Parameters
@@ -102,64 +94,56 @@ class Point:
         """All sweeps of an instance."""
         return self.n_steps * self.step_sweeps + self.run_sweeps
 
-    def path(self, folder: Path, instance: int) -> Path:
-        """File of an instance; another one if any parameter but the number of instances is another."""
-        parameters = {**dataclasses.asdict(self), "n_instances": 0, "version": _core.version}
-        digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:8]
-        return folder / f"{self.name}_{instance:03d}_{digest}.nc"
+    @property
+    def cost(self) -> float:
+        """Elementary updates."""
+        return float(self.sweeps * self.width**3 * self.load)
+
+    def run(self, instance: int, path: Path, check: Callable[[int, int], None]) -> None:
+        """One instance, from its checkpoint if there is one."""
+        own = child_seed(child_seed(self.seed, (self.width << 32) + (self.load << 16) + self.depth), instance)
+        data = mc.random_data(self.network, self.n_patterns, child_seed(own, 0))
+        n_patterns, beta = None, np.full(self.n_steps, self.beta)
+        if self.protocol == "temperature":
+            beta = np.geomspace(min(_HOTTEST, self.beta), self.beta, self.n_steps)
+        elif self.protocol == "data":
+            n_patterns = np.ceil(self.n_patterns * np.arange(1, self.n_steps + 1) / self.n_steps).astype(int).tolist()
+        checkpoint = path.with_suffix(".checkpoint")
+        # The steps are done again after an interrupt (they are a small part, and the same to the last bit).
+        simulation, steps = mc.anneal(
+            self.network, data, beta=beta, sweeps=self.step_sweeps, n_patterns=n_patterns,
+            n_chains=1, seed=child_seed(own, 1), threads=1, progress=check,
+        )  # fmt: skip
+        if "interrupted" in steps.attrs:
+            raise KeyboardInterrupt
+        variance = [_field_variance(simulation)]
+        run = simulation.run(
+            self.run_sweeps, every=max(1, self.run_sweeps // 200), observe="energy", lags=self.lags,
+            waiting_times=self.waiting_times, progress=check, checkpoint=checkpoint,
+        )  # fmt: skip
+        if "interrupted" in run.attrs:
+            raise KeyboardInterrupt
+        variance.append(_field_variance(simulation))
+        run = run.isel(chain=0)
+        result = xr.Dataset(
+            {
+                "neuron_correlation": run["neuron_correlation"],
+                "bond_correlation": run["bond_correlation"],
+                "energy_per_gap": run["energy"] / (self.n_patterns * self.width),
+                "step_energy_per_gap": steps["energy"].isel(chain=0) / (steps["n_patterns"] * self.width),
+                "step_sweep": steps["sweep"],
+                "field_variance": (("moment", "layer"), np.array(variance)),
+            },
+            {"moment": ["start", "end"]},
+            io.provenance("deepglass.reproduce.dynamics", dataclasses.asdict(self)),
+        ).drop_vars("chain")
+        io.save(result.assign_coords(waiting_time=list(self.waiting_times)), path)
+        checkpoint.unlink()
 
 
 def run_all(points: Sequence[Point], folder: Path, *, workers: int = 0) -> list[xr.Dataset]:
-    """Run all instances that are not in the folder yet, and give the results of each point.
-
-    Parameters
-    ----------
-    points : sequence of Point
-        What to run.
-    folder : Path
-        Made if needed; one netCDF file for each instance.
-    workers : int
-        Instances at a time, one thread each; 0: as many as the OpenMP default has threads.
-
-    Returns
-    -------
-    list of Dataset
-        One for each point, with the first dimension ``instance``.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    workers = workers or _core.thread_count(0)
-    # The longest ones first, so that no thread waits for a straggler.
-    points_by_cost = sorted(points, key=lambda point: -point.sweeps * point.width**3 * point.load)
-    wanted = [(point, i) for point in points_by_cost for i in range(point.n_instances)]
-    missing = [(point, i) for point, i in wanted if not point.path(folder, i).exists()]
-    hours = estimated_hours(point for point, _ in missing) / workers
-    _log.info(
-        "%d of %d instances to run, %d at a time: about %.2f hours (%.1f minutes)",
-        len(missing), len(wanted), workers, hours, 60.0 * hours,
-    )  # fmt: skip
-    stop = threading.Event()
-    start = last = time.monotonic()
-    with ThreadPoolExecutor(workers) as pool:  # the kernels release the GIL
-        futures = [pool.submit(_run, point, i, point.path(folder, i), stop) for point, i in missing]
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                if time.monotonic() - last > _NEWS:
-                    last = time.monotonic()
-                    _log.info("%d of %d instances done in %.1f minutes", done, len(missing), (last - start) / 60.0)
-        except BaseException:
-            stop.set()
-            for future in futures:
-                future.cancel()
-            raise
-    return [
-        xr.concat(
-            [io.load(point.path(folder, i)) for i in range(point.n_instances)],
-            xr.DataArray(np.arange(point.n_instances), dims="instance", name="instance"),
-            combine_attrs="drop_conflicts",
-        )
-        for point in points
-    ]
+    """Run all instances that are not in the folder yet: see `_experiment.run_all`."""
+    return _experiment.run_all(points, folder, estimated_hours, workers=workers)
 
 
 def estimated_hours(points: Iterable[Point]) -> float:
@@ -180,54 +164,6 @@ def estimated_hours(points: Iterable[Point]) -> float:
             seconds[key] = (time.perf_counter() - start) / (simulation.sweep - first)
         total += seconds[key] * point.sweeps
     return total / 3600.0
-
-
-def _run(point: Point, instance: int, path: Path, stop: threading.Event) -> None:
-    """One instance, from its checkpoint if there is one."""
-
-    def check(done: int, total: int) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt  # ends a run as Ctrl-C does: with a checkpoint
-
-    check(0, 1)
-    own = child_seed(child_seed(point.seed, (point.width << 32) + (point.load << 16) + point.depth), instance)
-    data = mc.random_data(point.network, point.n_patterns, child_seed(own, 0))
-    n_patterns, beta = None, np.full(point.n_steps, point.beta)
-    if point.protocol == "temperature":
-        beta = np.geomspace(min(_HOTTEST, point.beta), point.beta, point.n_steps)
-    elif point.protocol == "data":
-        n_patterns = np.ceil(point.n_patterns * np.arange(1, point.n_steps + 1) / point.n_steps).astype(int).tolist()
-    checkpoint = path.with_suffix(".checkpoint")
-    # The steps are done again after an interrupt (they are a small part, and the same to the last bit).
-    simulation, steps = mc.anneal(
-        point.network, data, beta=beta, sweeps=point.step_sweeps, n_patterns=n_patterns,
-        n_chains=1, seed=child_seed(own, 1), threads=1, progress=check,
-    )  # fmt: skip
-    if "interrupted" in steps.attrs:
-        raise KeyboardInterrupt
-    variance = [_field_variance(simulation)]
-    run = simulation.run(
-        point.run_sweeps, every=max(1, point.run_sweeps // 200), observe="energy", lags=point.lags,
-        waiting_times=point.waiting_times, progress=check, checkpoint=checkpoint,
-    )  # fmt: skip
-    if "interrupted" in run.attrs:
-        raise KeyboardInterrupt
-    variance.append(_field_variance(simulation))
-    run = run.isel(chain=0)
-    result = xr.Dataset(
-        {
-            "neuron_correlation": run["neuron_correlation"],
-            "bond_correlation": run["bond_correlation"],
-            "energy_per_gap": run["energy"] / (point.n_patterns * point.width),
-            "step_energy_per_gap": steps["energy"].isel(chain=0) / (steps["n_patterns"] * point.width),
-            "step_sweep": steps["sweep"],
-            "field_variance": (("moment", "layer"), np.array(variance)),
-        },
-        {"moment": ["start", "end"]},
-        io.provenance("deepglass.reproduce.dynamics", dataclasses.asdict(point)),
-    ).drop_vars("chain")
-    io.save(result.assign_coords(waiting_time=list(point.waiting_times)), path)
-    checkpoint.unlink()
 
 
 def _field_variance(simulation: mc.Simulation) -> npt.NDArray[np.float64]:

@@ -1,19 +1,14 @@
-"""Many independent students of a teacher, several at a time, each kept in a file of its own.
+"""Students of a teacher: the runs of `teacher_student`.
 
-An instance has its own teacher, data and start.  Finished instances are not run again.
+An instance has its own teacher, data and start.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import logging
 import math
-import threading
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -21,24 +16,22 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from .. import _core, io, mc
+from .. import io, mc
 from ..random import child_seed
+from . import _experiment
 
 __all__ = ["Student", "estimated_hours", "run_all"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bonds: TypeAlias = tuple[npt.NDArray[Any], ...]
 
-_log = logging.getLogger("deepglass")
-
 _TIMING = 0.05  # seconds of sweeps from which the duration is estimated
-_NEWS = 60.0  # seconds between two lines about what is done
 _FILE = 0.15  # seconds to write one, and what else an instance takes
 _UNRELATED = 8  # machines from the prior whose overlap with the teacher is the zero of that of the student
 
 
 @dataclasses.dataclass(frozen=True)
-class Student:
+class Student(_experiment.Experiment):
     """A student with slaved neurons and spherical bonds that learns from a noiseless teacher of its own shape.
 
     Parameters
@@ -101,11 +94,41 @@ class Student:
             self.network, self.data(instance), beta=self.beta, n_chains=1, seed=seed, start=self.start, threads=1
         )
 
-    def path(self, folder: Path, instance: int) -> Path:
-        """File of an instance; another one if any parameter but the number of instances is another."""
-        parameters = {**dataclasses.asdict(self), "n_instances": 0, "version": _core.version}
-        digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:8]
-        return folder / f"{self.name}_{instance:03d}_{digest}.nc"
+    @property
+    def cost(self) -> float:
+        """Elementary updates."""
+        return float(self.n_sweeps * self.load * self.depth * self.width**3)
+
+    def run(self, instance: int, path: Path, check: Callable[[int, int], None]) -> None:
+        """One instance."""
+        simulation = self.simulation(instance)
+        exam = _Exam(simulation.data)
+        errors: list[dict[str, float]] = []
+        run = xr.Dataset()
+        for sweeps in self.sweeps:
+            to_do = sweeps - simulation.sweep
+            lags: Literal["log"] | None = "log" if sweeps == self.n_sweeps else None
+            run = simulation.run(to_do, every=to_do, observe="acceptance", lags=lags, progress=check)
+            if "interrupted" in run.attrs:
+                raise KeyboardInterrupt
+            errors.append(exam.errors(simulation.bonds(0)))
+        overlaps = exam.overlaps(simulation.bonds(0))
+        unrelated = [
+            exam.overlaps(mc.random_bonds(self.network, child_seed(simulation.seed, 2**31 + k)))
+            for k in range(_UNRELATED)
+        ]
+        result = xr.Dataset(
+            {
+                **{name: ("sweep", [one[name] for one in errors]) for name in errors[0]},
+                **{name: ("layer", overlap) for name, overlap in overlaps.items()},
+                **{f"prior_{name}": ("layer", np.mean([one[name] for one in unrelated], axis=0)) for name in overlaps},
+                "bond_correlation": run["bond_correlation"].isel(chain=0, waiting_time=0, drop=True),
+                "acceptance": run["acceptance"].isel(chain=0, draw=-1, drop=True),
+            },
+            {"sweep": self.sweeps},
+            io.provenance("deepglass.reproduce.teacher_student", dataclasses.asdict(self)),
+        )
+        io.save(result, path)
 
     def _own(self, instance: int) -> int:
         kind = (self.width << 40) + (self.depth << 20) + self.load
@@ -113,60 +136,8 @@ class Student:
 
 
 def run_all(students: Sequence[Student], folder: Path, *, workers: int = 0) -> list[xr.Dataset]:
-    """Run all instances that are not in the folder yet, and give the results of each kind of student.
-
-    Parameters
-    ----------
-    students : sequence of Student
-        What to run.
-    folder : Path
-        Made if needed; one netCDF file for each instance.
-    workers : int
-        Instances at a time, one thread each; 0: as many as the OpenMP default has threads.
-
-    Returns
-    -------
-    list of Dataset
-        One for each kind, with the first dimension ``instance``.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    workers = workers or _core.thread_count(0)
-    # The longest ones first, so that no thread waits for a straggler.
-    by_cost = sorted(students, key=lambda one: -one.n_sweeps * one.load * one.depth * one.width**3)
-    wanted = [(student, i) for student in by_cost for i in range(student.n_instances)]
-    missing = [(student, i) for student, i in wanted if not student.path(folder, i).exists()]
-    hours = estimated_hours(student for student, _ in missing) / workers
-    _log.info(
-        "%d of %d instances to run, %d at a time: about %.2f hours (%.1f minutes)",
-        len(missing), len(wanted), workers, hours, 60.0 * hours,
-    )  # fmt: skip
-    results: dict[tuple[Student, int], xr.Dataset] = {}
-    stop = threading.Event()
-    start = last = time.monotonic()
-    with ThreadPoolExecutor(workers) as pool:  # the kernels release the GIL
-        futures = {pool.submit(_run, student, i, student.path(folder, i), stop): (student, i) for student, i in missing}
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                results[futures[future]] = future.result()
-                if time.monotonic() - last > _NEWS:
-                    last = time.monotonic()
-                    _log.info("%d of %d instances done in %.1f minutes", done, len(missing), (last - start) / 60.0)
-        except BaseException:
-            stop.set()
-            for future in futures:
-                future.cancel()
-            raise
-    return [
-        xr.concat(
-            [
-                results[student, i] if (student, i) in results else io.load(student.path(folder, i))
-                for i in range(student.n_instances)
-            ],
-            xr.DataArray(np.arange(student.n_instances), dims="instance", name="instance"),
-            combine_attrs="drop_conflicts",
-        )
-        for student in students
-    ]
+    """Run all instances that are not in the folder yet: see `_experiment.run_all`."""
+    return _experiment.run_all(students, folder, estimated_hours, workers=workers)
 
 
 def estimated_hours(students: Iterable[Student]) -> float:
@@ -223,42 +194,3 @@ class _Exam:
 
 def _normalised(a: Sequence[npt.NDArray[Any]], b: Sequence[npt.NDArray[Any]]) -> Floats:
     return np.array([float(mc.normalised_overlap(x, y)) for x, y in zip(a[1:], b[1:], strict=True)])
-
-
-def _run(student: Student, instance: int, path: Path, stop: threading.Event) -> xr.Dataset:
-    """One instance, which is also written."""
-
-    def check(done: int, total: int) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt  # ends a run as Ctrl-C does
-
-    check(0, 1)
-    simulation = student.simulation(instance)
-    exam = _Exam(simulation.data)
-    errors: list[dict[str, float]] = []
-    run = xr.Dataset()
-    for sweeps in student.sweeps:
-        to_do = sweeps - simulation.sweep
-        lags: Literal["log"] | None = "log" if sweeps == student.n_sweeps else None
-        run = simulation.run(to_do, every=to_do, observe="acceptance", lags=lags, progress=check)
-        if "interrupted" in run.attrs:
-            raise KeyboardInterrupt
-        errors.append(exam.errors(simulation.bonds(0)))
-    overlaps = exam.overlaps(simulation.bonds(0))
-    unrelated = [
-        exam.overlaps(mc.random_bonds(student.network, child_seed(simulation.seed, 2**31 + k)))
-        for k in range(_UNRELATED)
-    ]
-    result = xr.Dataset(
-        {
-            **{name: ("sweep", [one[name] for one in errors]) for name in errors[0]},
-            **{name: ("layer", overlap) for name, overlap in overlaps.items()},
-            **{f"prior_{name}": ("layer", np.mean([one[name] for one in unrelated], axis=0)) for name in overlaps},
-            "bond_correlation": run["bond_correlation"].isel(chain=0, waiting_time=0, drop=True),
-            "acceptance": run["acceptance"].isel(chain=0, draw=-1, drop=True),
-        },
-        {"sweep": student.sweeps},
-        io.provenance("deepglass.reproduce.teacher_student", dataclasses.asdict(student)),
-    )
-    io.save(result, path)
-    return result

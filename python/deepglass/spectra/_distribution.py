@@ -25,22 +25,30 @@ _TO_COEFFICIENTS = np.array([(1 if j == 0 else 2) / _N * np.cos(j * np.arccos(_N
 _INTEGRAL = np.array([chebyshev.chebint(row, lbnd=-1) for row in np.eye(_N)]).T  # (_N + 1, _N)
 _RESOLVED = 1e-14  # of the mass: what the last coefficients of a panel may amount to
 _DEEPEST = 2.0**-30  # shortest panel, in s
-_REACH = 40.0  # exp(-40) of an interval is below the rounding of its ends
-_REACH_AT_ZERO = 690.0  # at x = 0 numbers go down to exp(-708)
+_FINEST = 320.0  # points come as close to an edge as exp(-320) = 1e-139, if they can be told from it
+
+
+def _reach(edge: float, length: float) -> float:
+    """How many e-foldings of the length of an interval the points next to an edge come near to it."""
+    return float(min(_FINEST, 37 + np.log1p(length / abs(edge)))) if edge else _FINEST
 
 
 class Distribution:
     """Distribution function, quantiles and averages of a measure."""
 
     def __init__(
-        self, density: Callable[[Array], Array], support: Sequence[tuple[float, float]], atoms: Sequence[tuple[float, float]]
+        self,
+        density: Callable[[Array], Array],
+        support: Sequence[tuple[float, float]],
+        atoms: Sequence[tuple[float, float]],
     ) -> None:
         self._density = density
         self._ends = np.array(support, float).reshape(-1, 2)
         self._atoms = np.array(atoms, float).reshape(-1, 2)
         self.unsolved = 0  # points at which the density was not found
         panels = [self._panels(i) for i in range(len(self._ends))]
-        self._interval = np.concatenate([np.full(len(breaks), i) for i, (breaks, _) in enumerate(panels)] or [[]]).astype(int)
+        counts = [len(breaks) for breaks, _ in panels]
+        self._interval = np.repeat(np.arange(len(panels)), counts)
         self._breaks = np.concatenate([breaks for breaks, _ in panels] or [np.empty((0, 2))])
         coefficients = np.concatenate([c for _, c in panels] or [np.empty((0, _N))])
         half = 0.5 * (self._breaks[:, 1] - self._breaks[:, 0])
@@ -82,10 +90,11 @@ class Distribution:
 
     def _panels(self, i: int) -> tuple[Array, Array]:
         a, b = self._ends[i]
-        first = -np.arcsinh((_REACH_AT_ZERO if a == 0 else _REACH) / np.pi)
-        last = np.arcsinh((_REACH_AT_ZERO if b == 0 else _REACH) / np.pi)
+        first, last = -np.arcsinh(_reach(a, b - a) / np.pi), np.arcsinh(_reach(b, b - a) / np.pi)
         inner = [x for x, _ in self._atoms if a < x < b]
-        cuts = np.concatenate([np.linspace(first, last, 14), np.arcsinh([np.log((x - a) / (b - x)) / np.pi for x in inner])])
+        cuts = np.concatenate(
+            [np.linspace(first, last, 14), np.arcsinh([np.log((x - a) / (b - x)) / np.pi for x in inner])]
+        )
         edges = np.unique(cuts)
         todo = np.stack([edges[:-1], edges[1:]], axis=1)
         done: list[tuple[Array, Array]] = []

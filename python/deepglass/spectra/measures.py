@@ -68,6 +68,7 @@ class Measure:
     def __init__(self, core: _core.Measure, name: str) -> None:
         self._core = core
         self._name = name
+        self._factors: tuple[Measure, Measure, bool] | None = None  # of a free sum, or product
 
     def __repr__(self) -> str:
         return self._name
@@ -219,6 +220,13 @@ class Measure:
         ----------
         z : complex or array
             Im z >= 0; a real z stands for the limit from above.
+        threads : int >= 0
+            0 = the OpenMP default.
+
+        Returns
+        -------
+        complex or array
+            NaN, with a `ConvergenceWarning`, where no solution could be proven to be the right one.
 
         Raises
         ------
@@ -315,7 +323,12 @@ class Measure:
         >>> mu.outliers([1.5, 4]).round(6)  # 4 (1 + 0.5/3); the threshold is 1 + sqrt(0.5)
         array([     nan, 4.666667])
         """
-        raise ValueError(f"outliers needs a measure made by free_add or free_multiply, this one is {self!r}")
+        if self._factors is None:
+            raise ValueError(f"outliers needs a measure made by free_add or free_multiply, this one is {self!r}")
+        mu, nu, product = self._factors
+        if integer("factor", factor, 0, 1) == 1:
+            mu, nu = nu, mu
+        return _core.free_outliers(mu._core, nu._core, _real("spikes", spikes).ravel(), product)
 
     # Laws of a + b x.
 
@@ -348,7 +361,8 @@ class Measure:
         Returns
         -------
         xarray.Dataset
-            ``pdf`` and ``cdf`` over ``x``; ``edge`` (interval, side); ``atom_position`` and ``atom_mass`` over atom.
+            ``pdf``, ``cdf`` and ``converged`` over ``x``; ``edge`` (interval, side); ``atom_position`` and
+            ``atom_mass`` over atom; ``mass_error``.
 
         Examples
         --------
@@ -362,9 +376,11 @@ class Measure:
         edges, atoms = self.support(), self.atoms
         part = 0.5 * (1 - np.cos(np.pi * (np.arange(n) + 0.5) / n))
         x = (edges[:, :1] + (edges[:, 1:] - edges[:, :1]) * part).ravel()
+        pdf = self.pdf(x)
         return xr.Dataset(
             {
-                "pdf": ("x", self.pdf(x)),
+                "pdf": ("x", pdf),
+                "converged": ("x", ~np.isnan(pdf)),
                 "cdf": ("x", self.cdf(x)),
                 "edge": (("interval", "side"), edges),
                 "atom_position": ("atom", [atom.position for atom in atoms]),
@@ -386,8 +402,8 @@ class Measure:
         distribution = self._distribution
         if not abs(distribution.mass - 1) < _MASS:
             warnings.warn(
-                f"density and atoms of {self!r} have the mass {distribution.mass:.12g}, not 1: edges or points were missed"
-                f" ({distribution.unsolved} unsolved)",
+                f"density and atoms of {self!r} have the mass {distribution.mass:.12g}, not 1: edges or points"
+                f" were missed ({distribution.unsolved} unsolved)",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -478,7 +494,8 @@ class Atoms(Measure):
         order = np.argsort(x, kind="stable")
         if np.any(np.diff(x[order]) == 0):
             raise ValueError("positions must be different from each other, got one twice")
-        super().__init__(_core.atoms(x[order], w[order]), f"Atoms({len(x)} positions)")
+        shown = f"Atoms({x[order].tolist()}, {w[order].tolist()})" if len(x) <= 6 else f"Atoms({len(x)} positions)"
+        super().__init__(_core.atoms(x[order], w[order]), shown)
 
 
 class FromEigenvalues(Measure):
@@ -510,7 +527,8 @@ class FromDensity(Measure):
     """A measure given by a function, and perhaps atoms.
 
     The density becomes Legendre series of 16 terms on panels, halved until each is resolved, and its Cauchy transform
-    is exact for them: about 1e-12 for any piecewise smooth density with algebraic edges.
+    is exact for them: about 1e-12 for a piecewise smooth density.  An edge where the density is infinite should be at
+    0, where floating-point numbers crowd.
 
     Parameters
     ----------
@@ -537,7 +555,7 @@ class FromDensity(Measure):
     def __init__(
         self,
         density: Callable[[Array], ArrayLike],
-        support: Sequence[Any],
+        support: ArrayLike,
         atoms: Sequence[tuple[float, float]] = (),
     ) -> None:
         intervals = _real("support", support).reshape(-1, 2)
@@ -588,19 +606,22 @@ class _Affine(Measure):
         return self._mu.expect(lambda x: function(self._shift + self._scale * x))
 
     def outliers(self, spikes: ArrayLike, *, factor: int = 0) -> Array:
-        return self._shift + self._scale * self._mu.outliers(spikes, factor=factor)
+        if self._factors is None:
+            return self._shift + self._scale * self._mu.outliers(spikes, factor=factor)
+        return super().outliers(spikes, factor=factor)
 
 
-class _FreeConvolution(Measure):
-    def __init__(self, mu: Measure, nu: Measure, product: bool) -> None:
-        core = _core.free_convolution(mu._core, nu._core, product)
-        super().__init__(core, f"{'free_multiply' if product else 'free_add'}({mu!r}, {nu!r})")
-        self._factors, self._product = (mu, nu), product
-
-    def outliers(self, spikes: ArrayLike, *, factor: int = 0) -> Array:
-        first = integer("factor", factor, 0, 1)
-        mu, nu = self._factors[first], self._factors[1 - first]
-        return _core.free_outliers(mu._core, nu._core, _real("spikes", spikes).ravel(), self._product)
+def _convolution(mu: Measure, nu: Measure, product: bool) -> Measure:
+    for one, other in ((mu, nu), (nu, mu)):
+        if not one._core.support() and len(one._core.atoms()) == 1:  # all at one point
+            point = one._core.atoms()[0][0]
+            out: Measure = _Affine(other, 0.0 if product else point, point if product else 1.0)
+            break
+    else:
+        name = f"{'free_multiply' if product else 'free_add'}({mu!r}, {nu!r})"
+        out = Measure(_core.free_convolution(mu._core, nu._core, product), name)
+    out._factors = (mu, nu, product)
+    return out
 
 
 def free_add(mu: Measure, nu: Measure, *more: Measure) -> Measure:
@@ -627,7 +648,7 @@ def free_add(mu: Measure, nu: Measure, *more: Measure) -> Measure:
     >>> float(round(mu.pdf(0.5), 12))  # known to 15 digits: 0.267625717130295
     0.26762571713
     """
-    return functools.reduce(lambda a, b: _FreeConvolution(a, b, False), _measures("free_add", mu, nu, *more))
+    return functools.reduce(lambda a, b: _convolution(a, b, False), _measures("free_add", mu, nu, *more))
 
 
 def free_multiply(mu: Measure, nu: Measure, *more: Measure) -> Measure:
@@ -654,7 +675,7 @@ def free_multiply(mu: Measure, nu: Measure, *more: Measure) -> Measure:
     measures = _measures("free_multiply", mu, nu, *more)
     for measure in measures:
         measure._check_positive("free_multiply")
-    return functools.reduce(lambda a, b: _FreeConvolution(a, b, True), measures)
+    return functools.reduce(lambda a, b: _convolution(a, b, True), measures)
 
 
 def free_power(mu: Measure, power: float, kind: str = "additive") -> Measure:
@@ -693,8 +714,8 @@ def free_power(mu: Measure, power: float, kind: str = "additive") -> Measure:
 
 
 def _affine(mu: Measure, shift: float, scale: float) -> Measure:
-    if isinstance(mu, _Affine):  # one at most
-        mu, shift, scale = mu._mu, shift + scale * mu._shift, scale * mu._scale
+    if isinstance(mu, _Affine) and mu._factors is None:  # one at most
+        shift, scale, mu = shift + scale * mu._shift, scale * mu._scale, mu._mu
     return mu if (shift, scale) == (0, 1) else _Affine(mu, shift, scale)
 
 
@@ -710,6 +731,7 @@ def _legendre_panels(density: Callable[[Array], ArrayLike], intervals: Array) ->
     t, w = np.polynomial.legendre.leggauss(n)
     to_coefficients = np.polynomial.legendre.legvander(t, n - 1).T * w * (np.arange(n) + 0.5)[:, None]
     done_panels, done_coefficients, count = [], [], 0
+    length = float(np.diff(intervals, axis=1).sum())
     todo = np.array([np.linspace(a, b, 5)[i : i + 2] for a, b in intervals for i in range(4)])
     while len(todo):
         half = 0.5 * (todo[:, 1] - todo[:, 0])
@@ -722,9 +744,12 @@ def _legendre_panels(density: Callable[[Array], ArrayLike], intervals: Array) ->
             raise ValueError(f"density must be >= 0 and finite, got {values[bad][0]!r} at x = {x.ravel()[bad][0]!r}")
         c = values.reshape(x.shape) @ to_coefficients.T
         middle = todo.mean(axis=1)
-        # Not resolved, heavy enough to matter, and long enough to be halved.
-        rough = np.abs(c[:, -3:]).max(axis=1) * half > 1e-15
-        rough &= (middle - todo[:, 0] > 8 * np.spacing(np.abs(todo).max(axis=1))) & (half > 1e-300)
+        # Not resolved, in the value or in the mass, and not for the rounding of x next to an edge.
+        tail = np.abs(c[:, -3:]).max(axis=1)
+        rough = ((tail > 1e-12 / length) & (half > 1e-7 * length)) | (tail * half > 1e-15)
+        to_edge = np.abs(middle[:, None] - intervals.ravel()).min(axis=1)
+        rough &= tail > 4e-15 * np.abs(middle) / to_edge * np.abs(c).max(axis=1)
+        rough &= half > 200 * np.spacing(np.abs(todo).max(axis=1))
         done_panels.append(todo[~rough])
         done_coefficients.append(c[~rough])
         count += len(todo)
@@ -740,7 +765,9 @@ def _legendre_panels(density: Callable[[Array], ArrayLike], intervals: Array) ->
 def _warn_unsolved(values: NDArray[Any]) -> None:
     n = int(np.isnan(values).sum())
     if n:
-        warnings.warn(f"no solution was accepted at {n} of {values.size} points: NaN there", ConvergenceWarning, stacklevel=3)
+        warnings.warn(
+            f"no solution was accepted at {n} of {values.size} points: NaN there", ConvergenceWarning, stacklevel=3
+        )
 
 
 def _real(name: str, value: Any) -> Array:

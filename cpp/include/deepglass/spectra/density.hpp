@@ -45,8 +45,33 @@ class Density final : public Measure {
     }
   }
 
-  Value cauchy(Complex z) const override { return sum<false>(z); }
-  Value moment_transform(Complex z) const override { return sum<true>(z); }
+  Value cauchy(Complex z) const override { return transforms(z).g; }
+
+  Transforms transforms(Complex z) const override {
+    Transforms sum{{0, 0}, {0, 0}};
+    for (std::size_t k = 0; k < panels_.size(); ++k) {
+      const double half = 0.5 * (panels_[k].right - panels_[k].left);
+      const Complex above = (z - panels_[k].left) / half, below = (z - panels_[k].right) / half;
+      if (std::abs(above) + std::abs(below) > kNear) {
+        far(z, k * kTerms, sum);
+      } else {
+        const Value g = near(above, below, &coefficients_[k * kTerms]);
+        const Complex slope = g.slope / half;
+        sum.g.value += g.value;
+        sum.g.slope += slope;
+        sum.m.value += z * g.value - 2 * half * coefficients_[k * kTerms];  // x/(z - x) = z/(z - x) - 1
+        sum.m.slope += g.value + z * slope;
+      }
+    }
+    for (const Atom& atom : atoms_) {
+      const Complex g = atom.mass / (z - atom.position), slope = -g / (z - atom.position);
+      sum.g.value += g;
+      sum.g.slope += slope;
+      sum.m.value += atom.position * g;
+      sum.m.slope += atom.position * slope;
+    }
+    return sum;
+  }
 
   std::vector<Interval> support() const override {
     std::vector<Interval> parts;
@@ -64,52 +89,22 @@ class Density final : public Measure {
  private:
   static constexpr double kNear = 3.5;  // rho + 1/rho for rho^(-2 kTerms) = 1e-16
 
-  template <bool kMoment>
-  Value sum(Complex z) const {
-    Complex value = 0, slope = 0;
-    for (std::size_t k = 0; k < panels_.size(); ++k) {
-      const double half = 0.5 * (panels_[k].right - panels_[k].left);
-      const Complex above = (z - panels_[k].left) / half, below = (z - panels_[k].right) / half;
-      if (std::abs(above) + std::abs(below) > kNear) {
-        far<kMoment>(z, k * kTerms, value, slope);
-      } else {
-        const Value g = near(above, below, &coefficients_[k * kTerms]);
-        const Complex g_slope = g.slope / half;
-        if (kMoment) {  // x/(z - x) = z/(z - x) - 1
-          value += z * g.value - 2 * half * coefficients_[k * kTerms];
-          slope += g.value + z * g_slope;
-        } else {
-          value += g.value;
-          slope += g_slope;
-        }
-      }
-    }
-    for (const Atom& atom : atoms_) {
-      const Complex g = atom.mass / (z - atom.position);
-      const double factor = kMoment ? atom.position : 1;
-      value += factor * g;
-      slope -= factor * g / (z - atom.position);
-    }
-    return {value, slope};
-  }
-
-  template <bool kMoment>
-  void far(Complex z, std::size_t first, Complex& value, Complex& slope) const {
+  void far(Complex z, std::size_t first, Transforms& sum) const {
     const double x = z.real(), y = z.imag();
     const double *position = &nodes_[first], *mass = &masses_[first];
-    double re = 0, im = 0, slope_re = 0, slope_im = 0;
-#pragma omp simd reduction(+ : re, im, slope_re, slope_im)
+    double g[4] = {0, 0, 0, 0}, m[4] = {0, 0, 0, 0};
+#pragma omp simd reduction(+ : g, m)
     for (int i = 0; i < kTerms; ++i) {
       const double d = x - position[i], inverse = 1 / (d * d + y * y);
-      const double w = kMoment ? mass[i] * position[i] : mass[i];
-      const double a = d * inverse, b = y * inverse;
-      re += w * a;
-      im -= w * b;
-      slope_re -= w * (a * a - b * b);
-      slope_im += w * (2 * a * b);
+      const double a = d * inverse, b = y * inverse, w = mass[i], v = w * position[i];
+      const double square_re = a * a - b * b, square_im = -2 * (a * b);
+      g[0] += w * a, g[1] -= w * b, g[2] -= w * square_re, g[3] -= w * square_im;
+      m[0] += v * a, m[1] -= v * b, m[2] -= v * square_re, m[3] -= v * square_im;
     }
-    value += Complex(re, im);
-    slope += Complex(slope_re, slope_im);
+    sum.g.value += Complex(g[0], g[1]);
+    sum.g.slope += Complex(g[2], g[3]);
+    sum.m.value += Complex(m[0], m[1]);
+    sum.m.slope += Complex(m[2], m[3]);
   }
 
   // sum_j 2 c_j Q_j(tau) and its derivative;  Q_0 = log((tau + 1)/(tau - 1))/2,  Q_1 = tau Q_0 - 1,

@@ -18,29 +18,32 @@ inline double extent(const Measure& mu) {
   return std::max({all.right - all.left, std::fabs(all.left), std::fabs(all.right)});
 }
 
-struct Reciprocal {  // F or H and its derivative
-  Complex value, slope;
-};
-inline Reciprocal reciprocal(const Value& g) {  // F = 1/G
+inline Value reciprocal(const Value& g) {  // F = 1/G
   const Complex f = 1.0 / g.value;
   return {f, -g.slope * f * f};
 }
-inline Reciprocal shifted_reciprocal(const Value& m) {  // H = 1 + 1/M
-  const Complex inverse = 1.0 / m.value;
-  return {1.0 + inverse, -m.slope * inverse * inverse};
+
+inline Value ratio(const Transforms& t) {  // K = G/M = H/w, H = 1 + 1/M, without cancellation
+  const Complex k = t.g.value / t.m.value;
+  return {k, k * (t.g.slope / t.g.value - t.m.slope / t.m.value)};
 }
 
-// Transform of a product or its power from the one of the factor: M is the same, at z instead of w.
-inline Value cauchy_from_moment(Complex z, const Value& m, Complex w_slope) {
-  const Complex g = (1.0 + m.value) / z;
-  return {g, (m.slope * w_slope - g) / z};
+// Transforms of a product or power at z from those of a factor at w: M is the same, and so is z G = 1 + M.
+inline Transforms carried(Complex z, Complex w, const Transforms& t, Complex w_slope) {
+  const Complex g = w * t.g.value / z;
+  return {{g, (t.m.slope * w_slope - g) / z}, {t.m.value, t.m.slope * w_slope}};
+}
+inline Transforms carried(Complex z, const Value& g) {
+  return {g, {z * g.value - 1.0, g.value + z * g.slope}};
 }
 
-// From a point over 0 turning towards z, at the same distance from 0: for products it is the angle that
-// counts.
-inline Complex turned(Complex z, double place) {
-  const double angle = std::arg(above(z));
-  return place == 0 ? z : std::polar(std::abs(z), angle + place * (kPi / 2 - angle));
+// From the imaginary axis, as far from 0 as the measure reaches, to z: the logarithm moves on a straight
+// line, because for products it is the angle that counts.
+inline Complex turned(Complex z, double place, double reach) {
+  const double angle = std::arg(above(z)), modulus = std::abs(z);
+  return place == 0
+             ? z
+             : std::polar(modulus * std::pow(reach / modulus, place), angle + place * (kPi / 2 - angle));
 }
 
 }  // namespace detail
@@ -53,14 +56,14 @@ class FreeSum {
 
   Turn turn(Complex z, Complex w1) const {
     const Value g1 = factors_[0].mu->cauchy(w1);
-    const auto f1 = detail::reciprocal(g1);
+    const Value f1 = detail::reciprocal(g1);
     const Complex w2 = detail::above(z + f1.value - w1);
-    const auto f2 = detail::reciprocal(factors_[1].mu->cauchy(w2));
-    return {z + f2.value - w2, (f1.slope - 1.0) * (f2.slope - 1.0), f2.slope, g1};
+    const Value f2 = detail::reciprocal(factors_[1].mu->cauchy(w2));
+    return {z + f2.value - w2, (f1.slope - 1.0) * (f2.slope - 1.0), f2.slope, {g1, {}}};
   }
   Complex path(Complex z, double place) const { return {z.real(), z.imag() + place * height_}; }
-  Value result(Complex, const Turn& turn, Complex w_slope) const {
-    return {turn.transform.value, turn.transform.slope * w_slope};
+  Transforms result(Complex z, Complex, const Turn& turn, Complex w_slope) const {
+    return detail::carried(z, {turn.factor.g.value, turn.factor.g.slope * w_slope});
   }
   std::vector<Interval> support() const { return support_of(Convolution::kSum, factors_); }
   std::vector<Atom> atoms() const { return atoms_of(Convolution::kSum, factors_); }
@@ -72,30 +75,27 @@ class FreeSum {
 
 class FreeProduct {  // of measures on [0, inf)
  public:
-  FreeProduct(MeasurePointer mu1, MeasurePointer mu2) : factors_{{std::move(mu1), 1}, {std::move(mu2), 1}} {}
+  FreeProduct(MeasurePointer mu1, MeasurePointer mu2)
+      : factors_{{std::move(mu1), 1}, {std::move(mu2), 1}},
+        reach_(detail::extent(*factors_[0].mu) * detail::extent(*factors_[1].mu)) {}
 
   Turn turn(Complex z, Complex w1) const {
-    const Value m1 = factors_[0].mu->moment_transform(w1);
-    const auto k1 = ratio(w1, m1);
+    const Transforms t1 = factors_[0].mu->transforms(w1);
+    const Value k1 = detail::ratio(t1);
     const Complex w2 = detail::above(z * k1.value);
-    const auto k2 = ratio(w2, factors_[1].mu->moment_transform(w2));
-    return {z * k2.value, z * z * k1.slope * k2.slope, k2.value + z * k2.slope * k1.value, m1};
+    const Value k2 = detail::ratio(factors_[1].mu->transforms(w2));
+    return {z * k2.value, (z * k1.slope) * (z * k2.slope), k2.value + (z * k2.slope) * k1.value, t1};
   }
-  Complex path(Complex z, double place) const { return detail::turned(z, place); }
-  Value result(Complex z, const Turn& turn, Complex w_slope) const {
-    return detail::cauchy_from_moment(z, turn.transform, w_slope);
+  Complex path(Complex z, double place) const { return detail::turned(z, place, reach_); }
+  Transforms result(Complex z, Complex w, const Turn& turn, Complex w_slope) const {
+    return detail::carried(z, w, turn.factor, w_slope);
   }
   std::vector<Interval> support() const { return support_of(Convolution::kProduct, factors_); }
   std::vector<Atom> atoms() const { return atoms_of(Convolution::kProduct, factors_); }
 
  private:
-  static detail::Reciprocal ratio(Complex w, const Value& m) {  // H(w)/w
-    const auto h = detail::shifted_reciprocal(m);
-    const Complex k = h.value / w;
-    return {k, (h.slope - k) / w};
-  }
-
   std::vector<Factor> factors_;
+  double reach_;
 };
 
 class FreePowerSum {  // mu [+] ... [+] mu, t >= 1 times
@@ -106,12 +106,12 @@ class FreePowerSum {  // mu [+] ... [+] mu, t >= 1 times
   Turn turn(Complex z, Complex w) const {
     const double t = factors_[0].power;
     const Value g = factors_[0].mu->cauchy(w);
-    const auto f = detail::reciprocal(g);
-    return {(z + (t - 1) * f.value) / t, (1 - 1 / t) * f.slope, 1 / t, g};
+    const Value f = detail::reciprocal(g);
+    return {(z + (t - 1) * f.value) / t, (1 - 1 / t) * f.slope, 1 / t, {g, {}}};
   }
   Complex path(Complex z, double place) const { return {z.real(), z.imag() + place * height_}; }
-  Value result(Complex, const Turn& turn, Complex w_slope) const {
-    return {turn.transform.value, turn.transform.slope * w_slope};
+  Transforms result(Complex z, Complex, const Turn& turn, Complex w_slope) const {
+    return detail::carried(z, {turn.factor.g.value, turn.factor.g.slope * w_slope});
   }
   std::vector<Interval> support() const { return support_of(Convolution::kSum, factors_); }
   std::vector<Atom> atoms() const { return atoms_of(Convolution::kSum, factors_); }
@@ -123,25 +123,27 @@ class FreePowerSum {  // mu [+] ... [+] mu, t >= 1 times
 
 class FreePowerProduct {  // mu [x] ... [x] mu, t >= 1 times, mu on [0, inf)
  public:
-  FreePowerProduct(MeasurePointer mu, double t) : factors_{{std::move(mu), t}} {}
+  FreePowerProduct(MeasurePointer mu, double t)
+      : factors_{{std::move(mu), t}}, reach_(std::pow(detail::extent(*factors_[0].mu), t)) {}
 
   Turn turn(Complex z, Complex w) const {
     const double t = factors_[0].power;
-    const Value m = factors_[0].mu->moment_transform(w);
-    const auto h = detail::shifted_reciprocal(m);
-    const Complex image =
-        std::exp((std::log(detail::above(z)) + (t - 1) * std::log(detail::above(h.value))) / t);
-    return {image, image * (1 - 1 / t) * h.slope / h.value, image / (t * z), m};
+    const Transforms at = factors_[0].mu->transforms(w);
+    const Value k = detail::ratio(at);
+    const Complex h = detail::above(w * k.value);
+    const Complex image = std::exp((std::log(detail::above(z)) + (t - 1) * std::log(h)) / t);
+    return {image, image * (1 - 1 / t) * (1.0 / w + k.slope / k.value), image / (t * z), at};
   }
-  Complex path(Complex z, double place) const { return detail::turned(z, place); }
-  Value result(Complex z, const Turn& turn, Complex w_slope) const {
-    return detail::cauchy_from_moment(z, turn.transform, w_slope);
+  Complex path(Complex z, double place) const { return detail::turned(z, place, reach_); }
+  Transforms result(Complex z, Complex w, const Turn& turn, Complex w_slope) const {
+    return detail::carried(z, w, turn.factor, w_slope);
   }
   std::vector<Interval> support() const { return support_of(Convolution::kProduct, factors_); }
   std::vector<Atom> atoms() const { return atoms_of(Convolution::kProduct, factors_); }
 
  private:
   std::vector<Factor> factors_;
+  double reach_;
 };
 
 }  // namespace deepglass::spectra

@@ -32,7 +32,7 @@ namespace detail {
 class Gap {
  public:
   Gap(const Measure& mu, Convolution kind, Interval ends, double scale, int n_points)
-      : mu_(&mu), kind_(kind), outer_(ends.left > ends.right), start_(ends.left), finish_(ends.right) {
+      : mu_(&mu), kind_(kind), outer_(ends.left >= ends.right), start_(ends.left), finish_(ends.right) {
     const double length = finish_ - start_;
     for (int i = 0; i < n_points; ++i) {
       const double s = kReach * (2.0 * i / (n_points - 1) - 1);
@@ -82,11 +82,11 @@ class Gap {
   }
 
  private:
-  static constexpr double kReach = 34;  // exp(-34) is the rounding of a double
+  static constexpr double kReach = 20;  // exp(-20) of its length from its ends rounding is still harmless
   static constexpr double kFar = 9;     // beyond exp(9) lengths R is interpolated
 
   Value transform(double w) const {
-    return kind_ == Convolution::kSum ? mu_->cauchy(w) : mu_->moment_transform(w);
+    return kind_ == Convolution::kSum ? mu_->cauchy(w) : mu_->transforms(w).m;
   }
 
   void add(double w) {
@@ -172,6 +172,7 @@ class GapSearch {
     }
     std::vector<double> values;  // decreasing, so that z increases
     for (const Gap* gap : gaps_) {
+      if (gap->outer() && inner_power_ > 0) continue;  // an inner gap is seen from inside
       for (const double v : gap->values()) {
         if (v <= most && v >= least) values.push_back(v);
       }
@@ -286,7 +287,7 @@ inline std::vector<Interval> support_of(Convolution kind, const std::vector<Fact
 // product: z(theta) if that is in a gap, else NaN (the bulk absorbs it).  Benaych-Georges and Nadakuditi,
 // Adv. Math. 227, 494 (2011).
 inline double outlier(Convolution kind, const Measure& mu, const Measure& other, double theta) {
-  const Value value = kind == Convolution::kSum ? mu.cauchy(theta) : mu.moment_transform(theta);
+  const Value value = kind == Convolution::kSum ? mu.cauchy(theta) : mu.transforms(theta).m;
   const double v = value.value.real(), slope = value.slope.real();
   if (!(std::fabs(value.value.imag()) <= 1e-9 * std::fabs(v) && slope < 0)) return kNaN;
   for (const detail::Gap& gap : detail::gaps_of(other, kind)) {

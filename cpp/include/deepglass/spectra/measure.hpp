@@ -2,9 +2,11 @@
 //
 //   G(z) = int dmu(x) / (z - x),    Im z >= 0,
 //
-// where a real z stands for the limit from above: density(x) = -Im G(x)/pi.  Transforms built on it:
-//   M(z) = z G(z) - 1 = int x dmu(x) / (z - x)   (psi(1/z) of the literature, for products),
-//   F(z) = 1/G(z)                                (for sums).
+// where a real z stands for the limit from above: density(x) = -Im G(x)/pi.  For products one needs also
+//
+//   M(z) = z G(z) - 1 = int x dmu(x) / (z - x),   psi(1/z) of the literature,
+//
+// and both without cancellation: M where z is large, G = (1 + M)/z where z is small.
 #pragma once
 
 #include <algorithm>
@@ -30,6 +32,10 @@ struct Value {
   Complex value, slope;
 };
 
+struct Transforms {
+  Value g, m;  // G and M
+};
+
 struct Interval {
   double left, right;
 };
@@ -48,10 +54,10 @@ class Measure {
 
   virtual Value cauchy(Complex z) const = 0;  // G, G'
 
-  // M, M'; to be overridden where z G - 1 would cancel.
-  virtual Value moment_transform(Complex z) const {
+  // G and M; to be overridden where z G - 1 would cancel.
+  virtual Transforms transforms(Complex z) const {
     const Value g = cauchy(z);
-    return {z * g.value - 1.0, g.value + z * g.slope};
+    return {g, {z * g.value - 1.0, g.value + z * g.slope}};
   }
 
   virtual std::vector<Interval> support() const = 0;  // of the continuous part; disjoint, increasing
@@ -96,9 +102,11 @@ struct Joukowski {
 inline Joukowski joukowski(Complex below /* t - 1 */, Complex above /* t + 1, each precise near its edge */) {
   const Complex t = 0.5 * (below + above), square = below * above;
   // Half angles by real square roots: twice as fast as std::sqrt, and all that is needed at these sizes.
-  const double modulus = std::sqrt(square.real() * square.real() + square.imag() * square.imag());
-  const double large = std::sqrt(0.5 * (modulus + std::fabs(square.real())));
-  const double small = large > 0 ? 0.5 * std::fabs(square.imag()) / large : 0;
+  const double re = std::fabs(square.real()), im = std::fabs(square.imag()),
+               most = std::max({re, im, 1e-300});
+  const double modulus = most * std::sqrt((re / most) * (re / most) + (im / most) * (im / most));
+  const double large = std::sqrt(0.5 * (modulus + re));
+  const double small = large > 0 ? 0.5 * im / large : 0;
   Complex root = square.real() >= 0 ? Complex(large, small) : Complex(small, large);
   if (square.imag() < 0 || (square.imag() == 0 && square.real() >= 0 && t.real() < 0)) {
     root.real(-root.real());  // the quadrant of t, whose real part has the sign of Im t^2
@@ -134,7 +142,8 @@ class Semicircle final : public Measure {
 };
 
 // Marchenko-Pastur law MP_g of Y Y^T/p, Y of shape (n, p) with unit variances, g = n/p: mean 1, variance g.
-//   (1 + M)(1 + g M) = z M,  that is  M = J((z - 1 - g) / (2 sqrt g)) / sqrt g,   G = M / (1 + g M).
+//   (1 + M)(1 + g M) = z M,  that is  M = J(t)/sqrt g,  t = (z - 1 - g)/(2 sqrt g);
+//   g z G^2 - a G + 1 = 0,  a = z + g - 1:  G = 2/(a + s) = (a - s)/(2 g z),  s = 2 sqrt(g) sqrt(t^2 - 1).
 class MarchenkoPastur final : public Measure {
  public:
   explicit MarchenkoPastur(double ratio) : ratio_(ratio), root_(std::sqrt(ratio)) {
@@ -143,17 +152,16 @@ class MarchenkoPastur final : public Measure {
     }
   }
 
-  Value moment_transform(Complex z) const override {
-    const double left = (1 - root_) * (1 - root_), right = (1 + root_) * (1 + root_);
-    const Joukowski j = joukowski((z - right) / (2 * root_), (z - left) / (2 * root_));
-    return {j.inside / root_, -j.inside / (2 * ratio_ * j.root)};
+  Transforms transforms(Complex z) const override {
+    const Interval edges = support()[0];
+    const Joukowski j = joukowski((z - edges.right) / (2 * root_), (z - edges.left) / (2 * root_));
+    const Value m{j.inside / root_, -j.inside / (2 * ratio_ * j.root)};
+    const Complex a = z + (ratio_ - 1), s = 2 * root_ * j.root;
+    const Complex g = std::norm(a + s) > std::norm(a - s) ? 2.0 / (a + s) : (a - s) / (2 * ratio_ * z);
+    return {{g, g * (ratio_ * g - 1.0) / s}, m};  // the derivative of the equation of G
   }
 
-  Value cauchy(Complex z) const override {
-    const Value m = moment_transform(z);
-    const Complex below = 1.0 / (1.0 + ratio_ * m.value);
-    return {m.value * below, m.slope * below * below};
-  }
+  Value cauchy(Complex z) const override { return transforms(z).g; }
 
   std::vector<Interval> support() const override {
     return {{(1 - root_) * (1 - root_), (1 + root_) * (1 + root_)}};
@@ -190,8 +198,8 @@ class Atoms final : public Measure {
     for (double& mass : masses_) mass /= total;
   }
 
-  Value cauchy(Complex z) const override { return sum<false>(z); }
-  Value moment_transform(Complex z) const override { return sum<true>(z); }
+  Value cauchy(Complex z) const override { return sum<false>(z).g; }
+  Transforms transforms(Complex z) const override { return sum<true>(z); }
   std::vector<Interval> support() const override { return {}; }
   std::vector<Atom> atoms() const override {
     std::vector<Atom> all;
@@ -200,25 +208,32 @@ class Atoms final : public Measure {
   }
 
  private:
-  // sum_i w_i / (z - x_i) and - sum_i w_i / (z - x_i)^2,  w = mass, or mass times position for M.
+  // sum_i m_i / (z - x_i) and - sum_i m_i / (z - x_i)^2; with m_i x_i for M.
   template <bool kMoment>
-  Value sum(Complex z) const {
+  Transforms sum(Complex z) const {
     const double x = z.real(), y = z.imag();
     const double* position = positions_.data();
     const double* mass = masses_.data();
-    double re = 0, im = 0, slope_re = 0, slope_im = 0;
+    double g[4] = {0, 0, 0, 0}, m[4] = {0, 0, 0, 0};
     const auto n = static_cast<Index>(positions_.size());
-#pragma omp simd reduction(+ : re, im, slope_re, slope_im)
+#pragma omp simd reduction(+ : g, m)
     for (Index i = 0; i < n; ++i) {
       const double d = x - position[i], inverse = 1 / (d * d + y * y);
-      const double w = kMoment ? mass[i] * position[i] : mass[i];
       const double a = d * inverse, b = y * inverse;  // 1/(z - x_i) = a - i b
-      re += w * a;
-      im -= w * b;
-      slope_re -= w * (a * a - b * b);
-      slope_im += w * (2 * a * b);
+      const double square_re = a * a - b * b, square_im = -2 * (a * b), w = mass[i];
+      g[0] += w * a;
+      g[1] -= w * b;
+      g[2] -= w * square_re;
+      g[3] -= w * square_im;
+      if (kMoment) {
+        const double v = w * position[i];
+        m[0] += v * a;
+        m[1] -= v * b;
+        m[2] -= v * square_re;
+        m[3] -= v * square_im;
+      }
     }
-    return {{re, im}, {slope_re, slope_im}};
+    return {{{g[0], g[1]}, {g[2], g[3]}}, {{m[0], m[1]}, {m[2], m[3]}}};
   }
 
   std::vector<double> positions_, masses_;
@@ -237,10 +252,11 @@ class Affine final : public Measure {
     return {image(g.value) / scale_, image(g.slope) / (scale_ * scale_)};
   }
 
-  Value moment_transform(Complex z) const override {
-    if (shift_ != 0) return Measure::moment_transform(z);
-    const Value m = mu_->moment_transform(source(z));
-    return {image(m.value), image(m.slope) / scale_};
+  Transforms transforms(Complex z) const override {
+    if (shift_ != 0) return Measure::transforms(z);
+    const auto [g, m] = mu_->transforms(source(z));
+    return {{image(g.value) / scale_, image(g.slope) / (scale_ * scale_)},
+            {image(m.value), image(m.slope) / scale_}};
   }
 
   void cauchy_in_order(Span<const Complex> z, Span<Value> out) const override {

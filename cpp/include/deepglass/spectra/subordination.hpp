@@ -24,10 +24,10 @@
 
 namespace deepglass::spectra {
 
-// One application of the map: a(w), a'(w), da/dz, and the transform of the factor at w.
+// One application of the map: a(w), a'(w), da/dz, and the transforms of the factor at w (G alone for sums).
 struct Turn {
   Complex image, slope, push;
-  Value transform;
+  Transforms factor;
 };
 
 namespace detail {
@@ -90,14 +90,16 @@ bool search(const Map& map, Complex z, Complex& w, Turn& turn) {
 // The measure made by a Map, which has
 //   turn(z, w),
 //   path(z, place): points from far inside the half plane (place 1) to z (place 0),
-//   result(z, turn, w'): G of the measure from the transform of the factor at w, w' = dw/dz,
+//   result(z, w, turn, w'): the transforms of the measure at z, w' = dw/dz,
 //   support(), atoms().
 template <class Map>
 class Subordinated final : public Measure {
  public:
   explicit Subordinated(Map map) : map_(std::move(map)) {}
 
-  Value cauchy(Complex z) const override {
+  Value cauchy(Complex z) const override { return transforms(z).g; }
+
+  Transforms transforms(Complex z) const override {
     Complex w;
     return evaluate(z, w, false);
   }
@@ -106,7 +108,7 @@ class Subordinated final : public Measure {
     Complex w;
     bool known = false;
     for (Index i = 0; i < z.size(); ++i) {
-      out[i] = evaluate(z[i], w, known);
+      out[i] = evaluate(z[i], w, known).g;
       known = is_finite(out[i].value);
     }
   }
@@ -119,16 +121,17 @@ class Subordinated final : public Measure {
   std::vector<Atom> atoms() const override { return map_.atoms(); }
 
  private:
-  Value evaluate(Complex z, Complex& w, bool known) const {
+  Transforms evaluate(Complex z, Complex& w, bool known) const {
+    constexpr Complex kNone(kNaN, kNaN);
     Turn turn;
-    if (!is_finite(z)) return {{kNaN, kNaN}, {kNaN, kNaN}};
+    if (!is_finite(z)) return {{kNone, kNone}, {kNone, kNone}};
     Complex trial = w;
     if (known && detail::settle(map_, z, trial, turn)) {
       w = trial;
     } else if (!detail::search(map_, z, w, turn)) {
-      return {{kNaN, kNaN}, {kNaN, kNaN}};
+      return {{kNone, kNone}, {kNone, kNone}};
     }
-    return map_.result(z, turn, turn.push / (1.0 - turn.slope));
+    return map_.result(z, w, turn, turn.push / (1.0 - turn.slope));
   }
 
   Map map_;
