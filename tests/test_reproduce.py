@@ -13,7 +13,7 @@ reproduce = pytest.importorskip("deepglass.reproduce")
 
 
 def test_unknown_names_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="name must be one of 'wetting', 'dynamics', 'teacher-student', got 'drying'"):
+    with pytest.raises(ValueError, match="name must be one of 'wetting', 'dynamics', 'teacher-student', 'phase-diagram', got 'drying'"):
         reproduce.run("drying", output=tmp_path)
 
 

@@ -45,10 +45,8 @@ class Activation:
         """Use `activation`, not this."""
         self.name = name
         self._build, self._dress = build, dress
-        if callable(build[0]):
-            core = _core.Activation.from_callable(*build)
-        else:
-            core = _core.Activation(*build)
+        make = _core.Activation.from_callable if callable(build[0]) else _core.Activation
+        core = make(*build)
         self._core: _core.Activation = core if dress == (1.0, 1.0, 0.0) else core.dressed(*dress)
         self.kinks: tuple[float, ...] = tuple(self._core.kinks)
 

@@ -31,7 +31,7 @@ def _many(name: str, value: Any) -> Array:
 
 
 def _layers_to_decay(chi: Array) -> Array:
-    """xi = -1 / ln |chi|; infinite at a marginal point, NaN at an unstable one."""
+    """Give xi = -1 / ln |chi|; infinite at a marginal point, NaN at an unstable one."""
     size = np.abs(chi)
     with np.errstate(divide="ignore", invalid="ignore"):
         xi = -1.0 / np.log(size)
@@ -299,10 +299,10 @@ def depth_scale(
     --------
     >>> import numpy as np
     >>> import deepglass as dg
-    >>> scales = dg.meanfield.depth_scale("tanh", [1.5, 2.5], 0.05, depth=60)
-    >>> decay = -1 / np.log(scales.deviation[:, 40] / scales.deviation[:, 39])
+    >>> scales = dg.meanfield.depth_scale("tanh", [1.5, 2.5], 0.05, depth=160)
+    >>> decay = -1 / np.log(scales.deviation[:, 150] / scales.deviation[:, 149])
     >>> scales.xi_c.values.round(2), decay.values.round(2)
-    (array([15.79, 10.28]), array([15.79, 10.28]))
+    (array([15.79, 11.8 ]), array([15.79, 11.8 ]))
     """
     import xarray as xr
 

@@ -54,7 +54,7 @@ def recurrent_network(
     times : array of float >= 0, shape (n,)
         The times tau wanted, increasing.
     lyapunov : bool
-        Whether the Lyapunov exponent is wanted (0.1 s).
+        Whether the Lyapunov exponent is wanted (0.2 s).
 
     Returns
     -------
@@ -66,7 +66,7 @@ def recurrent_network(
 
     Notes
     -----
-    C(0) to 1e-11 and C(tau) to 1e-9 of C(0); 10 ms for smooth functions, some 100 ms with kinks.
+    C(0) to 1e-11 and C(tau) to 1e-9 of C(0); some 10 ms for smooth functions, some 100 ms with kinks.
 
     Examples
     --------
@@ -74,9 +74,9 @@ def recurrent_network(
     >>> import deepglass as dg
     >>> chaos = dg.meanfield.recurrent_network("tanh", 2.25, 0.0, np.linspace(0, 20, 3))
     >>> round(float(chaos.variance), 6), chaos.autocorrelation.values.round(4)
-    (0.576602, array([0.5766, 0.0083, 0.0001]))
+    (0.747686, array([0.7477, 0.2723, 0.0558]))
     >>> round(float(chaos.lyapunov_exponent), 4), round(float(chaos.layered_q), 4)
-    (0.0904, 0.5948)
+    (0.0467, 0.7934)
     """
     import xarray as xr
 
