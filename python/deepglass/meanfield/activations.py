@@ -158,7 +158,7 @@ def activation(
         _refuse_extras(phi.name, derivative, kinks, alpha)
         return phi
     if isinstance(phi, str):
-        key = choice("activation", _ALIASES.get(phi, phi), _core.activation_names)
+        key = choice("activation", _ALIASES.get(phi, phi), _core.activation_names())
         if key in _ALPHA:
             _refuse_extras(key, derivative, kinks, None)
             slope = _ALPHA[key] if alpha is None else number("alpha", alpha, "a finite number", lambda x: True)
@@ -175,7 +175,8 @@ def activation(
             f"kinks=... where phi' jumps; got {derivative!r}"
         )
     places = [number("kinks", kink, "finite numbers", lambda x: True) for kink in kinks]
-    made = Activation(name or getattr(phi, "__name__", type(phi).__name__), (phi, derivative, places))
+    label = str(getattr(phi, "__name__", type(phi).__name__))
+    made = Activation(name or label, (phi, derivative, places))
     _check_derivative(made)
     return made
 

@@ -174,7 +174,7 @@ class _Motion:
 
         def eigenvalue(n: int) -> float:
             h = end / n
-            tau = (np.arange(n) + 0.5) * h
+            tau: Array = np.linspace(0.5 * h, end - 0.5 * h, n)
             x = np.sqrt(np.clip(1.0 - self.correlation(tau), 0.0, self._reach**2))
             diagonal = 2.0 / h**2 - self.slope(x)
             diagonal[0] -= 1.0 / h**2  # even about 0
@@ -214,22 +214,26 @@ def _at(core: _core.Activation, sw2: float, sb2: float, c0: float) -> _Motion:
     # f is convex: Newton's method from 0 is monotone up to its first zero.
     c_inf = 0.0
     for _ in range(200):
-        f, slope = (float(y[0]) for y in raw(np.array([c_inf])))
-        if f <= 1e-15 or slope >= 1.0:
+        f, gain = (float(y[0]) for y in raw(np.array([c_inf])))
+        if f <= 1e-15 or gain >= 1.0:
             break
-        step = min(f / (1.0 - slope), 0.5 * (1.0 - c_inf))
+        step = min(f / (1.0 - gain), 0.5 * (1.0 - c_inf))
         c_inf += step
         if step <= 1e-15:
             break
     reach = math.sqrt(1.0 - c_inf)
-    nodes = reach * (chebyshev.chebpts1(_DEGREE + 1) + 1.0) / 2.0
+    nodes: Array = np.asarray(reach * (chebyshev.chebpts1(_DEGREE + 1) + 1.0) / 2.0, dtype=np.float64)
     c = 1.0 - nodes**2
     force, slope = raw(c)
     end_slope = float(raw(np.array([c_inf]))[1][0])
 
     def polynomial(values: Array) -> Callable[[Array], Array]:
         coefficients = chebyshev.chebfit(2.0 * nodes / reach - 1.0, values, _DEGREE)
-        return lambda x: chebyshev.chebval(2.0 * x / reach - 1.0, coefficients)
+
+        def at(x: Array) -> Array:
+            return np.asarray(chebyshev.chebval(2.0 * x / reach - 1.0, coefficients), dtype=np.float64)
+
+        return at
 
     return _Motion(
         c0=c0,

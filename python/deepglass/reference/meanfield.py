@@ -142,7 +142,7 @@ def fixed_point(phi: Phi, sw2: float, sb2: float, low: float = 1e-8, high: float
     if chi_1 > 1:
 
         def below_1(c: float) -> float:  # (map(c) - c) / (1 - c), which has no zero at 1
-            return 1 - sw2 * (at["square"] - two_point(phi, q, q, c)[0]) / (q * (1 - c))
+            return float(1 - sw2 * (at["square"] - two_point(phi, q, q, c)[0]) / (q * (1 - c)))
 
         c = brentq(below_1, 0.0, 1 - 1e-6, xtol=1e-13, rtol=1e-13) if below_1(0.0) > 0 else 0.0
         chi_c = sw2 * two_point(phi, q, q, c)[1]

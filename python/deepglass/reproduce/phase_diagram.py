@@ -18,7 +18,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from .. import meanfield
-from ..plot import Axes, Figure, pyplot
+from ..plot import Axes, Figure, pyplot, ticker
 from ._report import Row, write
 
 __all__ = ["run"]
@@ -36,7 +36,7 @@ _COLOURS = ("C0", "C2", "C1")
 def run(output: Path, *, quick: bool) -> list[Path]:
     """Compute, draw and compare; see `deepglass.reproduce.run`."""
     points, width, draws, depth = (60, 200, 40, 200) if quick else (200, 400, 200, 300)
-    weight, bias = np.linspace(0.3, 4.5, points), np.linspace(0.0, 1.0, points)
+    weight, bias = np.linspace(0.3, 4.5, points), np.linspace(0.0, 1.0, points) ** 2  # denser at 0
     data = {f"phases_{name}": meanfield.phase_diagram(name, weight, bias) for name in _ACTIVATIONS}
     data["correlation_maps"] = _maps(width, draws)
     data["depth_scale"] = _depth_scale(depth, points, width, draws)
@@ -91,7 +91,7 @@ def _maps(width: int, draws: int) -> xr.Dataset:
         for j, at in enumerate(_CORRELATIONS):
             images = np.empty(draws)
             for draw in range(draws):
-                x = np.tanh(_inputs(at, width, q, rng) @ np.linalg.qr(rng.normal(size=(width, width)))[0])
+                x = np.tanh(_inputs(at, width, q, rng))
                 bias = np.sqrt(_MAP_BIAS) * rng.normal(size=width)
                 u = x @ (np.sqrt(sw2 / width) * rng.normal(size=(width, width))) + bias
                 images[draw] = (u[0] @ u[1]) / np.sqrt((u[0] @ u[0]) * (u[1] @ u[1]))
@@ -115,7 +115,7 @@ def _maps(width: int, draws: int) -> xr.Dataset:
 def _depth_scale(depth: int, points: int, width: int, draws: int) -> xr.Dataset:
     """Deviation of c from c* by layer and weight variance; simulated at some weight variances."""
     weight = np.linspace(1.0, 4.0, points)
-    theory = meanfield.depth_scale("tanh", weight, _MNIST_BIAS, depth, q0=1.0, c0=0.5)
+    theory = meanfield.depth_scale("tanh", weight, _MNIST_BIAS, depth, q0=1.0, c0=0.0)
     chosen = np.array([1.2, 2.5, 3.5])
     layers = 16
     simulated, error, expected = np.empty((3, chosen.size, layers))
@@ -137,11 +137,11 @@ def _depth_scale(depth: int, points: int, width: int, draws: int) -> xr.Dataset:
 
 
 def _figure_phases(data: dict[str, xr.Dataset]) -> Figure:
-    figure, axes = pyplot.subplots(1, len(_ACTIVATIONS), figsize=(9.0, 3.1), sharey=True)
+    figure, axes = pyplot.subplots(1, len(_ACTIVATIONS), figsize=(9.0, 3.3), sharey=True)
     for ax, name in zip(axes, _ACTIVATIONS, strict=True):
         _draw_phases(ax, data[f"phases_{name}"], _TITLES[name])
     axes[0].set_ylabel(r"bias variance $\sigma_b^2$")
-    axes[0].set_title("depth scale $\\xi_c$ of tanh", loc="left")
+    figure.suptitle(r"Order and chaos: edge of chaos (black), depth scale $\xi_c$ in layers (orange)", fontsize=10)
     mesh = axes[-1].collections[0]
     figure.colorbar(mesh, ax=axes, label=r"$c^*$, correlation of two inputs far in", pad=0.015, aspect=25)
     return figure
@@ -155,11 +155,16 @@ def _draw_phases(ax: Axes, diagram: xr.Dataset, title: str) -> None:
     with np.errstate(invalid="ignore"):
         log_xi = np.log10(np.where(np.isfinite(diagram.xi_c), diagram.xi_c, np.nan))
     levels = np.log10([2.0, 4.0, 8.0, 16.0, 32.0])
+    row = int(np.abs(bias - 0.6).argmin())  # where the lines are labelled
     for side in (weight < critical[:, np.newaxis], weight > critical[:, np.newaxis]):
-        lines = ax.contour(
-            weight, bias, np.where(side, log_xi, np.nan), levels=levels, colors="#D55E00", linewidths=0.8
-        )
-        ax.clabel(lines, fmt=lambda x: f"{10**x:.0f}", fontsize=7, inline_spacing=2)
+        here = np.where(side, log_xi, np.nan)
+        lines = ax.contour(weight, bias, here, levels=levels, colors="#D55E00", linewidths=0.8)
+        known = np.isfinite(here[row])
+        xi, at = here[row, known], weight[known]
+        order = np.argsort(xi)
+        inside = [level for level in levels if xi.min() < level < xi.max()]
+        places = [(float(np.interp(level, xi[order], at[order])), float(bias[row])) for level in inside]
+        ax.clabel(lines, fmt=lambda x: f"{10**x:.0f}", fontsize=7, inline_spacing=2, manual=places)
     ax.set(xlim=(weight[0], weight[-1]), ylim=(bias[0], bias[-1]), xlabel=r"weight variance $\sigma_w^2$")
     ax.set_title(title)
     ax.text(0.06, 0.9, "order", transform=ax.transAxes, fontsize=10, style="italic")
@@ -168,16 +173,23 @@ def _draw_phases(ax: Axes, diagram: xr.Dataset, title: str) -> None:
 
 def _figure_maps(data: dict[str, xr.Dataset]) -> Figure:
     maps = data["correlation_maps"]
-    figure, ax = pyplot.subplots(figsize=(3.8, 3.5))
-    ax.plot([0, 1], [0, 1], color="0.6", lw=0.8)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(7.6, 3.4))
+    left.plot([0, 1], [0, 1], color="0.6", lw=0.8)
+    right.axhline(0, color="0.6", lw=0.8)
     for colour, sw2 in zip(_COLOURS, maps.weight_variance.values, strict=True):
         at = maps.sel(weight_variance=sw2)
-        ax.plot(maps.correlation, at["image"], color=colour, label=rf"$\sigma_w^2$ = {sw2:g}")
-        ax.errorbar(maps.input_correlation, at.simulated, at.simulated_error, fmt="o", color=colour, mfc="w", ms=4)
-        ax.plot(at.fixed, at.fixed, "*", color=colour, ms=10, zorder=4)
-    ax.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="correlation $c$ in layer $l$", ylabel="in layer $l + 1$")
-    ax.set_title(rf"tanh, $\sigma_b^2$ = {_MAP_BIAS:g}; circles: width {maps.attrs['width']}, stars: $c^*$", fontsize=9)
-    ax.legend(loc="upper left")
+        for ax, below in ((left, 0.0), (right, 1.0)):
+            ax.plot(
+                maps.correlation, at["image"] - below * maps.correlation, color=colour, label=rf"$\sigma_w^2$ = {sw2:g}"
+            )
+            simulated = at.simulated - below * maps.input_correlation
+            ax.errorbar(maps.input_correlation, simulated, at.simulated_error, fmt="o", color=colour, mfc="w", ms=4)
+            ax.plot(at.fixed, (1.0 - below) * at.fixed, "*", color=colour, ms=10, zorder=4)
+    left.set(xlim=(-0.02, 1.03), ylim=(0, 1.03), xlabel="correlation $c^l$", ylabel="correlation $c^{l+1}$")
+    right.set(xlim=(-0.02, 1.03), xlabel="correlation $c^l$", ylabel="change $c^{l+1} - c^l$")
+    left.legend(loc="upper left")
+    left.set_title(rf"tanh, $\sigma_b^2$ = {_MAP_BIAS:g}")
+    right.set_title(rf"simulated at width {maps.attrs['width']}; stars: stable $c^*$", fontsize=9)
     return figure
 
 
@@ -193,7 +205,7 @@ def _figure_depth_scale(data: dict[str, xr.Dataset]) -> Figure:
     line = np.where(np.isfinite(scale.xi_c), _MNIST_FACTOR * scale.xi_c, np.nan)
     left.plot(scale.weight_variance, line, "w--", lw=1.5)
     left.axvline(float(scale.critical), color="c", lw=0.9)
-    left.text(float(scale.critical) + 0.05, 0.93 * scale.layer.size, "critical", color="c", fontsize=8)
+    left.text(float(scale.critical) + 0.04, 0.03 * scale.layer.size, "critical", color="c", fontsize=8)
     left.text(2.9, 6.0 * float(scale.xi_c.sel(weight_variance=2.9, method="nearest")) + 8, r"$6\,\xi_c$", color="w")
     left.set(ylim=(1, scale.layer.size), xlabel=r"weight variance $\sigma_w^2$", ylabel="depth $l$")
     left.set_title(rf"tanh, $\sigma_b^2$ = {_MNIST_BIAS:g}: what is left of two inputs' relation", fontsize=9)
@@ -202,6 +214,7 @@ def _figure_depth_scale(data: dict[str, xr.Dataset]) -> Figure:
         right.plot(scale.simulated_layer, at.expected, color=colour, label=rf"$\sigma_w^2$ = {sw2:g}")
         right.errorbar(scale.simulated_layer, at.simulated, at.simulated_error, fmt="o", color=colour, mfc="w", ms=4)
         right.axhline(float(at.chosen_fixed), color=colour, lw=0.7, ls=":")
+    right.xaxis.set_major_locator(ticker.MultipleLocator(4))
     right.set(xlabel="layer $l$", ylabel="correlation $c^l$ of two inputs", ylim=(None, 1.03))
     right.set_title("theory (lines), simulated networks (circles)", fontsize=9)
     right.legend()
