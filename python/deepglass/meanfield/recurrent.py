@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from numpy.polynomial import chebyshev
 
 from .. import _core
 from ..io import provenance
@@ -24,7 +24,6 @@ __all__ = ["recurrent_network"]
 _DEGREE = 48  # of polynomials in sqrt(1 - c)
 # Of tau as a function of s: panels, and where c has become c_inf to rounding.
 _PANEL, _PANEL_DEGREE, _FAR_S = 0.5, 15, 12.0
-_LEGENDRE = np.polynomial.legendre.leggauss(40)
 
 
 def recurrent_network(
@@ -112,6 +111,13 @@ def recurrent_network(
     )
 
 
+@functools.cache
+def _unit_rule() -> tuple[Array, Array]:
+    """Gauss-Legendre on [0, 1]."""
+    nodes, weights = _core.gauss_legendre(40, 0.0, 1.0)
+    return nodes, weights
+
+
 @dataclasses.dataclass(frozen=True)
 class _Motion:
     """c(tau) = C(tau) / C(0) falling from 1 to c_inf, in the force  f(c) = (sw2 E phi phi + sb2) / C(0) - c.
@@ -133,7 +139,7 @@ class _Motion:
 
     def _energy(self, x: Array) -> Array:
         """c'^2 / 2, without cancellation at either end."""
-        t, w = (_LEGENDRE[0] + 1.0) / 2.0, _LEGENDRE[1] / 2.0
+        t, w = _unit_rule()
         c, above = 1.0 - x**2, self._reach**2 - x**2  # above: c - c_inf
         from_top = x**2 * (self.force(np.multiply.outer(x, np.sqrt(t))) @ w)
         below = c[:, np.newaxis] - np.multiply.outer(above, t)  # from c down to c_inf
@@ -142,6 +148,8 @@ class _Motion:
 
     def correlation(self, tau: Array) -> Array:
         """With c - c_inf = (1 - c_inf) / cosh(s)^2, dtau/ds is smooth, and tends to 2 / decay rate."""
+        from numpy.polynomial import chebyshev
+
         width, n_panels = _PANEL, int(_FAR_S / _PANEL)
         starts = width * np.arange(n_panels)
         t = (chebyshev.chebpts1(_PANEL_DEGREE + 1) + 1.0) / 2.0  # of dtau/ds in each panel
@@ -191,7 +199,7 @@ def _motion(core: _core.Activation, sw2: float, sb2: float, layered_q: float) ->
     def excess(c0: float) -> float:
         motion = _at(core, sw2, sb2, c0)
         # int_{c_inf}^1 f dc, dc = 2 x dx
-        x, w = (_LEGENDRE[0] + 1.0) / 2.0 * motion._reach, _LEGENDRE[1] / 2.0 * motion._reach
+        x, w = (part * motion._reach for part in _unit_rule())
         return float((2.0 * x * motion.force(x)) @ w)
 
     low = layered_q
@@ -205,6 +213,7 @@ def _motion(core: _core.Activation, sw2: float, sb2: float, layered_q: float) ->
 
 def _at(core: _core.Activation, sw2: float, sb2: float, c0: float) -> _Motion:
     """The force at a trial C(0), with c_inf the lower zero of f (its minimum where there is none)."""
+    from numpy.polynomial import chebyshev
 
     def raw(c: Array) -> tuple[Array, Array]:
         variances = np.full(c.shape, c0)

@@ -155,15 +155,17 @@ def _draw_phases(ax: Axes, diagram: xr.Dataset, title: str) -> None:
     with np.errstate(invalid="ignore"):
         log_xi = np.log10(np.where(np.isfinite(diagram.xi_c), diagram.xi_c, np.nan))
     levels = np.log10([2.0, 4.0, 8.0, 16.0, 32.0])
-    row = int(np.abs(bias - 0.6).argmin())  # where the lines are labelled
     for side in (weight < critical[:, np.newaxis], weight > critical[:, np.newaxis]):
         here = np.where(side, log_xi, np.nan)
         lines = ax.contour(weight, bias, here, levels=levels, colors="#D55E00", linewidths=0.8)
-        known = np.isfinite(here[row])
-        xi, at = here[row, known], weight[known]
-        order = np.argsort(xi)
-        inside = [level for level in levels if xi.min() < level < xi.max()]
-        places = [(float(np.interp(level, xi[order], at[order])), float(bias[row])) for level in inside]
+        places = []  # of the labels, on a staircase
+        for level, height in zip(levels, (0.5, 0.58, 0.66, 0.74, 0.82), strict=True):
+            row = int(np.abs(bias - height).argmin())
+            known = np.isfinite(here[row])
+            xi, at = here[row, known], weight[known]
+            order = np.argsort(xi)
+            if xi.min() < level < xi.max():
+                places.append((float(np.interp(level, xi[order], at[order])), float(bias[row])))
         ax.clabel(lines, fmt=lambda x: f"{10**x:.0f}", fontsize=7, inline_spacing=2, manual=places)
     ax.set(xlim=(weight[0], weight[-1]), ylim=(bias[0], bias[-1]), xlabel=r"weight variance $\sigma_w^2$")
     ax.set_title(title)
