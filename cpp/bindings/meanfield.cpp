@@ -13,6 +13,9 @@ namespace {
 using namespace deepglass::meanfield;
 
 using Arrays = py::typing::Dict<py::str, py::array>;
+using Two = py::typing::Tuple<Array, Array>;
+using Four = py::typing::Tuple<Array, Array, Array, Array>;
+using Callable = py::typing::Callable<Array(Array)>;
 
 void require(bool ok, const std::string& message) {
   if (!ok) throw std::invalid_argument(message);
@@ -54,7 +57,7 @@ class PythonFunction {
   const char* name_;
 };
 
-Activation from_callable(py::function function, py::function derivative, std::vector<double> kinks) {
+Activation from_callable(Callable function, Callable derivative, std::vector<double> kinks) {
   const PythonFunction phi(std::move(function), "activation");
   const PythonFunction slope(std::move(derivative), "derivative");
   const auto both = [phi, slope](Span<const double> u, Span<double> value, Span<double> d) {
@@ -65,7 +68,7 @@ Activation from_callable(py::function function, py::function derivative, std::ve
   return Activation(both, std::move(kinks));
 }
 
-py::tuple evaluate(const Activation& activation, const Array& u) {
+Two evaluate(const Activation& activation, const Array& u) {
   const auto in = vector(u, "u");
   Array value(in.size()), slope(in.size());
   const auto value_out = mutable_view(value), slope_out = mutable_view(slope);
@@ -80,7 +83,7 @@ Array to_array(const std::vector<double>& x) {
   return Array(static_cast<Index>(x.size()), x.data());
 }
 
-py::tuple nodes(const Activation& activation, double q) {
+Four nodes(const Activation& activation, double q) {
   GaussianNodes n;
   {
     const py::gil_scoped_release release;
@@ -166,7 +169,7 @@ Arrays two_point(const Activation& activation, const Array& variance_1, const Ar
   return columns.arrays();
 }
 
-py::tuple hermite_series(const Activation& activation, double q, Index terms) {
+Two hermite_series(const Activation& activation, double q, Index terms) {
   require(terms >= 1 && terms <= 512, "terms must be from 1 to 512, got " + std::to_string(terms));
   std::optional<HermiteSeries> series;
   {
@@ -306,9 +309,11 @@ void bind_meanfield(py::module_& m) {
            "out_scale phi(in_scale u) + out_shift")
       .def("evaluate", &evaluate, py::arg("u"), "phi(u) and phi'(u), u of shape (n,).")
       .def_property_readonly("kinks", &Activation::kinks);
-  py::list names;
-  for (const KindName& known : kKindNames) names.append(known.name);
-  m.attr("activation_names") = py::tuple(names);
+  m.def("activation_names", [] {
+    std::vector<std::string> names;
+    for (const KindName& known : kKindNames) names.emplace_back(known.name);
+    return names;
+  });
 
   m.def("meanfield_nodes", &nodes, py::arg("activation"), py::arg("variance"),
         "Nodes z, weights of E f(z), phi and phi' at sqrt(variance) z.");

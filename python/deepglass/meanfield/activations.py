@@ -45,10 +45,8 @@ class Activation:
         """Use `activation`, not this."""
         self.name = name
         self._build, self._dress = build, dress
-        if callable(build[0]):
-            core = _core.Activation.from_callable(*build)
-        else:
-            core = _core.Activation(*build)
+        make = _core.Activation.from_callable if callable(build[0]) else _core.Activation
+        core = make(*build)
         self._core: _core.Activation = core if dress == (1.0, 1.0, 0.0) else core.dressed(*dress)
         self.kinks: tuple[float, ...] = tuple(self._core.kinks)
 
@@ -160,7 +158,7 @@ def activation(
         _refuse_extras(phi.name, derivative, kinks, alpha)
         return phi
     if isinstance(phi, str):
-        key = choice("activation", _ALIASES.get(phi, phi), _core.activation_names)
+        key = choice("activation", _ALIASES.get(phi, phi), _core.activation_names())
         if key in _ALPHA:
             _refuse_extras(key, derivative, kinks, None)
             slope = _ALPHA[key] if alpha is None else number("alpha", alpha, "a finite number", lambda x: True)
@@ -177,7 +175,8 @@ def activation(
             f"kinks=... where phi' jumps; got {derivative!r}"
         )
     places = [number("kinks", kink, "finite numbers", lambda x: True) for kink in kinks]
-    made = Activation(name or getattr(phi, "__name__", type(phi).__name__), (phi, derivative, places))
+    label = str(getattr(phi, "__name__", type(phi).__name__))
+    made = Activation(name or label, (phi, derivative, places))
     _check_derivative(made)
     return made
 

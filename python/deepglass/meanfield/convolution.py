@@ -30,8 +30,10 @@ def _filter(kernel: Kernel, kernel_size: Any, n_positions: int) -> Array:
             raise ValueError(f"kernel_size must be odd, got {size}")
         if kernel == "uniform":
             return np.full(size, 1.0 / size)
-        return (np.arange(size) == size // 2).astype(float)
-    values = np.atleast_1d(array("kernel", kernel, "'uniform', 'delta' or filter variances >= 0", lambda x: x >= 0.0))
+        return np.array(np.arange(size) == size // 2, dtype=np.float64)
+    values: Array = np.atleast_1d(
+        array("kernel", kernel, "'uniform', 'delta' or filter variances >= 0", lambda x: x >= 0.0)
+    )
     if values.size % 2 == 0 or values.size > n_positions:
         raise ValueError(f"kernel must have an odd number of entries, at most {n_positions}, got {values.size}")
     if abs(values.sum() - 1.0) > 1e-12:

@@ -31,7 +31,7 @@ def _many(name: str, value: Any) -> Array:
 
 
 def _layers_to_decay(chi: Array) -> Array:
-    """xi = -1 / ln |chi|; infinite at a marginal point, NaN at an unstable one."""
+    """Give xi = -1 / ln |chi|; infinite at a marginal point, NaN at an unstable one."""
     size = np.abs(chi)
     with np.errstate(divide="ignore", invalid="ignore"):
         xi = -1.0 / np.log(size)
@@ -44,8 +44,8 @@ def _solve(
 ) -> dict[str, npt.NDArray[Any]]:
     """Fields of the shape of `weight` and `bias`, with one warning where something did not converge."""
     start = number("q0", q0, "a finite number > 0", lambda x: x > 0.0)
-    flat = (np.ascontiguousarray(x).reshape(-1) for x in (weight, bias))
-    raw = _core.meanfield_fixed_points(phi._core, *flat, start, correlation=correlation, threads=threads)
+    sw2, sb2 = (np.ascontiguousarray(x).reshape(-1) for x in (weight, bias))
+    raw = _core.meanfield_fixed_points(phi._core, sw2, sb2, start, correlation=correlation, threads=threads)
     raw = {name: values.reshape(weight.shape) for name, values in raw.items()}
     raw["xi_q"] = _layers_to_decay(raw["chi_q"])
     raw["xi_c"] = _layers_to_decay(raw["chi_c"])
@@ -128,11 +128,12 @@ def fixed_point(
         "weight_variance": (dims if weight.ndim else (), weight),
         "bias_variance": (dims if bias.ndim else (), bias),
     }
-    raw = _solve(phi, *np.broadcast_arrays(weight, bias), q0, True, threads)
+    each = np.broadcast_arrays(weight, bias)
+    raw = _solve(phi, each[0], each[1], q0, True, threads)
     missing = ~raw["exists"]
     if missing.any():
         first = np.flatnonzero(missing.reshape(-1))[0]
-        at = [float(x.reshape(-1)[first]) for x in np.broadcast_arrays(weight, bias)]
+        at = [float(x.reshape(-1)[first]) for x in each]
         raise ValueError(
             f"no fixed point of {phi.name} at weight_variance {at[0]:g}, bias_variance {at[1]:g}: the variance grows "
             "without bound"
@@ -299,10 +300,10 @@ def depth_scale(
     --------
     >>> import numpy as np
     >>> import deepglass as dg
-    >>> scales = dg.meanfield.depth_scale("tanh", [1.5, 2.5], 0.05, depth=60)
-    >>> decay = -1 / np.log(scales.deviation[:, 40] / scales.deviation[:, 39])
+    >>> scales = dg.meanfield.depth_scale("tanh", [1.5, 2.5], 0.05, depth=160)
+    >>> decay = -1 / np.log(scales.deviation[:, 150] / scales.deviation[:, 149])
     >>> scales.xi_c.values.round(2), decay.values.round(2)
-    (array([15.79, 10.28]), array([15.79, 10.28]))
+    (array([15.79, 11.8 ]), array([15.79, 11.8 ]))
     """
     import xarray as xr
 

@@ -113,8 +113,8 @@ def covariance(
         _correlations("correlation", correlation, 32),
     )
     q1, q2, c = np.broadcast_arrays(*parts)
-    flat = (np.ascontiguousarray(x).reshape(-1) for x in (q1, q2, c))
-    raw = _core.meanfield_two_point(phi._core, *flat, threads=threads)
+    flat = [np.ascontiguousarray(x).reshape(-1) for x in (q1, q2, c)]
+    raw = _core.meanfield_two_point(phi._core, flat[0], flat[1], flat[2], threads=threads)
     return raw["value"].reshape(c.shape), raw["slope"].reshape(c.shape)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from numpy.polynomial import chebyshev
 
 from .. import _core
 from ..io import provenance
@@ -24,7 +24,6 @@ __all__ = ["recurrent_network"]
 _DEGREE = 48  # of polynomials in sqrt(1 - c)
 # Of tau as a function of s: panels, and where c has become c_inf to rounding.
 _PANEL, _PANEL_DEGREE, _FAR_S = 0.5, 15, 12.0
-_LEGENDRE = np.polynomial.legendre.leggauss(40)
 
 
 def recurrent_network(
@@ -54,7 +53,7 @@ def recurrent_network(
     times : array of float >= 0, shape (n,)
         The times tau wanted, increasing.
     lyapunov : bool
-        Whether the Lyapunov exponent is wanted (0.1 s).
+        Whether the Lyapunov exponent is wanted (0.2 s).
 
     Returns
     -------
@@ -66,7 +65,7 @@ def recurrent_network(
 
     Notes
     -----
-    C(0) to 1e-11 and C(tau) to 1e-9 of C(0); 10 ms for smooth functions, some 100 ms with kinks.
+    C(0) to 1e-11 and C(tau) to 1e-9 of C(0); some 10 ms for smooth functions, some 100 ms with kinks.
 
     Examples
     --------
@@ -74,9 +73,9 @@ def recurrent_network(
     >>> import deepglass as dg
     >>> chaos = dg.meanfield.recurrent_network("tanh", 2.25, 0.0, np.linspace(0, 20, 3))
     >>> round(float(chaos.variance), 6), chaos.autocorrelation.values.round(4)
-    (0.576602, array([0.5766, 0.0083, 0.0001]))
+    (0.747686, array([0.7477, 0.2723, 0.0558]))
     >>> round(float(chaos.lyapunov_exponent), 4), round(float(chaos.layered_q), 4)
-    (0.0904, 0.5948)
+    (0.0467, 0.7934)
     """
     import xarray as xr
 
@@ -112,6 +111,13 @@ def recurrent_network(
     )
 
 
+@functools.cache
+def _unit_rule() -> tuple[Array, Array]:
+    """Gauss-Legendre on [0, 1]."""
+    nodes, weights = _core.gauss_legendre(40, 0.0, 1.0)
+    return nodes, weights
+
+
 @dataclasses.dataclass(frozen=True)
 class _Motion:
     """c(tau) = C(tau) / C(0) falling from 1 to c_inf, in the force  f(c) = (sw2 E phi phi + sb2) / C(0) - c.
@@ -133,7 +139,7 @@ class _Motion:
 
     def _energy(self, x: Array) -> Array:
         """c'^2 / 2, without cancellation at either end."""
-        t, w = (_LEGENDRE[0] + 1.0) / 2.0, _LEGENDRE[1] / 2.0
+        t, w = _unit_rule()
         c, above = 1.0 - x**2, self._reach**2 - x**2  # above: c - c_inf
         from_top = x**2 * (self.force(np.multiply.outer(x, np.sqrt(t))) @ w)
         below = c[:, np.newaxis] - np.multiply.outer(above, t)  # from c down to c_inf
@@ -142,6 +148,8 @@ class _Motion:
 
     def correlation(self, tau: Array) -> Array:
         """With c - c_inf = (1 - c_inf) / cosh(s)^2, dtau/ds is smooth, and tends to 2 / decay rate."""
+        from numpy.polynomial import chebyshev
+
         width, n_panels = _PANEL, int(_FAR_S / _PANEL)
         starts = width * np.arange(n_panels)
         t = (chebyshev.chebpts1(_PANEL_DEGREE + 1) + 1.0) / 2.0  # of dtau/ds in each panel
@@ -174,7 +182,7 @@ class _Motion:
 
         def eigenvalue(n: int) -> float:
             h = end / n
-            tau = (np.arange(n) + 0.5) * h
+            tau: Array = np.linspace(0.5 * h, end - 0.5 * h, n)
             x = np.sqrt(np.clip(1.0 - self.correlation(tau), 0.0, self._reach**2))
             diagonal = 2.0 / h**2 - self.slope(x)
             diagonal[0] -= 1.0 / h**2  # even about 0
@@ -191,7 +199,7 @@ def _motion(core: _core.Activation, sw2: float, sb2: float, layered_q: float) ->
     def excess(c0: float) -> float:
         motion = _at(core, sw2, sb2, c0)
         # int_{c_inf}^1 f dc, dc = 2 x dx
-        x, w = (_LEGENDRE[0] + 1.0) / 2.0 * motion._reach, _LEGENDRE[1] / 2.0 * motion._reach
+        x, w = (part * motion._reach for part in _unit_rule())
         return float((2.0 * x * motion.force(x)) @ w)
 
     low = layered_q
@@ -205,6 +213,7 @@ def _motion(core: _core.Activation, sw2: float, sb2: float, layered_q: float) ->
 
 def _at(core: _core.Activation, sw2: float, sb2: float, c0: float) -> _Motion:
     """The force at a trial C(0), with c_inf the lower zero of f (its minimum where there is none)."""
+    from numpy.polynomial import chebyshev
 
     def raw(c: Array) -> tuple[Array, Array]:
         variances = np.full(c.shape, c0)
@@ -214,22 +223,26 @@ def _at(core: _core.Activation, sw2: float, sb2: float, c0: float) -> _Motion:
     # f is convex: Newton's method from 0 is monotone up to its first zero.
     c_inf = 0.0
     for _ in range(200):
-        f, slope = (float(y[0]) for y in raw(np.array([c_inf])))
-        if f <= 1e-15 or slope >= 1.0:
+        f, gain = (float(y[0]) for y in raw(np.array([c_inf])))
+        if f <= 1e-15 or gain >= 1.0:
             break
-        step = min(f / (1.0 - slope), 0.5 * (1.0 - c_inf))
+        step = min(f / (1.0 - gain), 0.5 * (1.0 - c_inf))
         c_inf += step
         if step <= 1e-15:
             break
     reach = math.sqrt(1.0 - c_inf)
-    nodes = reach * (chebyshev.chebpts1(_DEGREE + 1) + 1.0) / 2.0
+    nodes: Array = np.asarray(reach * (chebyshev.chebpts1(_DEGREE + 1) + 1.0) / 2.0, dtype=np.float64)
     c = 1.0 - nodes**2
     force, slope = raw(c)
     end_slope = float(raw(np.array([c_inf]))[1][0])
 
     def polynomial(values: Array) -> Callable[[Array], Array]:
         coefficients = chebyshev.chebfit(2.0 * nodes / reach - 1.0, values, _DEGREE)
-        return lambda x: chebyshev.chebval(2.0 * x / reach - 1.0, coefficients)
+
+        def at(x: Array) -> Array:
+            return np.asarray(chebyshev.chebval(2.0 * x / reach - 1.0, coefficients), dtype=np.float64)
+
+        return at
 
     return _Motion(
         c0=c0,

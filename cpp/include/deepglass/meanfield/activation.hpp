@@ -370,8 +370,11 @@ class Activation {
         p = next;
       }
     }
-    std::vector<double> edges = kinks_;
-    graded(1.0, edges);
+    // Panels must not end by chance at a kink that nobody named: it would not be seen.
+    constexpr double kOrigin = -0.6180339887498949;
+    std::vector<double> edges = kinks_, grid;
+    graded(1.0, grid);
+    for (const double u : grid) edges.push_back(u + kOrigin);
     sort(edges);
     edges.erase(std::remove_if(edges.begin(), edges.end(), [](double u) { return std::abs(u) > kFar; }),
                 edges.end());
@@ -411,8 +414,8 @@ class Activation {
         }
         // Rounding of u itself moves phi by eps |u| |phi'|.
         const double far = std::max(std::abs(p.left), std::abs(p.right)), scale = std::max(f_size, g_size);
-        if (f_tail <= 1e-13 * std::max(f_size, far * g_size) &&
-            g_tail <= 1e-12 * std::max(1.0, far) * scale) {
+        if (f_tail <= 3e-14 * std::max(f_size, far * g_size) &&
+            g_tail <= 3e-14 * std::max(1.0, far) * scale) {
           continue;
         }
         const double middle = (p.left + p.right) / 2;

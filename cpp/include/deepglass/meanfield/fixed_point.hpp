@@ -53,8 +53,11 @@ inline FixedVariance fixed_variance(const Activation& activation, Variances v, d
   // Where q = 0 is a fixed point: by what factor the map multiplies small variances.
   double factor_at_0 = std::numeric_limits<double>::infinity();
   constexpr double kTiny = 1e-100;
-  if (v.bias == 0 && activation.value(0.0) == 0) factor_at_0 = v.weight * at(kTiny).square / kTiny;
-  double low = 0, high = std::numeric_limits<double>::infinity(), q = q0;
+  if (v.bias == 0 && (v.weight == 0 || activation.value(0.0) == 0)) {
+    factor_at_0 = v.weight == 0 ? 0 : v.weight * at(kTiny).square / kTiny;
+  }
+  // q >= sb2
+  double low = v.bias * (1 - 1e-15), high = std::numeric_limits<double>::infinity(), q = std::max(q0, v.bias);
   for (int turn = 0; turn < kMostTurns; ++turn) {
     const Moments m = at(q);
     const double excess = v.weight * m.square + v.bias - q;
@@ -90,7 +93,7 @@ inline FixedVariance fixed_variance(const Activation& activation, Variances v, d
       q *= 0.125;
     } else {
       if (high - low <= 4e-16 * high) return found(std::abs(excess) / q);
-      q = std::sqrt(low * high);
+      q = std::sqrt(low) * std::sqrt(high);
     }
   }
   result.q = q;

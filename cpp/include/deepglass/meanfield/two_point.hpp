@@ -33,9 +33,9 @@ class HermiteSeries {
   Index size() const { return static_cast<Index>(phi.size()); }
   const Moments& moments() const { return moments_; }
 
-  // What the terms left out would add at c = 1; a rounding error where the series is complete.
-  double phi_rest() const { return std::max(phi_rest_, 0.0); }
-  double slope_rest() const { return std::max(slope_rest_, 0.0); }
+  // What the terms left out would add at c = 1; not below a rounding error, which cannot be told from 0.
+  double phi_rest() const { return std::max(phi_rest_, 1e-16 * moments_.square); }
+  double slope_rest() const { return std::max(slope_rest_, 1e-16 * moments_.slope_square); }
   // The last terms were rounding errors, and so is the rest.
   bool complete() const { return complete_; }
 
