@@ -199,9 +199,9 @@ class LayerChain {
   // M_nu(x) = u for real x = end (1 +- exp(s)) outside all of nu, s first as guessed; NaN if there is none.
   static double invert(const Measure& nu, const std::vector<Interval>& parts, double u, double& s) {
     const double end = u > 0 ? parts.back().right : parts.front().left, sign = u > 0 ? end : -end;
-    constexpr double kLow = -60, kHigh = 60;
+    constexpr double kLow = -60, kHigh = 61;  // whose middle is not x = 0
     double low = kLow, high = kHigh;
-    if (!(s > low && s < high)) s = 1;  // not x = 0
+    if (!(s > low && s < high)) s = 1;
     for (int i = 0; i < 100; ++i) {
       const double x = end + sign * std::exp(s);
       const Value m = nu.transforms(x).m;
@@ -259,20 +259,22 @@ class LayerChain {
   template <class Start>
   void search(int n, const Start& start, std::vector<Interval>& free) const {
     std::vector<double> guess(layers_.size(), kNaN);
-    const auto border = [&](double inside, double outside) {
-      for (int i = 0; i < 50; ++i) {  // z is stationary there
+    const auto border = [&](double inside, double outside, double z) {  // z, stationary there or at its end
+      for (int i = 0; i < 50; ++i) {
         const double middle = 0.5 * (inside + outside);
-        (image(start(middle), guess).rises ? inside : outside) = middle;
+        const Image now = image(start(middle), guess);
+        (now.rises ? inside : outside) = middle;
+        if (now.rises) z = now.z;
       }
-      return image(start(inside), guess).z;
+      return z;
     };
     double before = 0, open = kNaN, last = kNaN;
     bool was = false;
     for (int i = 0; i < n; ++i) {
       const double t = static_cast<double>(i) / (n - 1);
       const Image now = image(start(t), guess);
-      if (now.rises && !was) open = i == 0 ? now.z : border(t, before);
-      if (!now.rises && was) add(open, border(before, t), free);
+      if (now.rises && !was) open = i == 0 ? now.z : border(t, before, now.z);
+      if (!now.rises && was) add(open, border(before, t, last), free);
       was = now.rises;
       last = now.z;
       before = t;

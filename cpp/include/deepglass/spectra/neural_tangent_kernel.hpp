@@ -151,4 +151,103 @@ class NeuralTangentKernel {
   Interval bounds_;
 };
 
+namespace detail {
+
+// Support of a measure that is known only point by point, within bounds: the places where the density opens,
+// on a grid refined where two points off the support have something between them.  In a gap
+// (G(x) - G(y))/(y - x) = int dmu(t)/((x - t)(y - t)) is about sqrt(G'(x) G'(y)); what lies between x and y
+// makes it smaller.  Near an edge e, 1/G'^2 is linear in x - e, but for its square root.
+class Scan {
+ public:
+  Scan(const Measure& mu, Interval bounds) : mu_(mu), length_(bounds.right - bounds.left) {
+    constexpr int kPoints = 800;
+    std::vector<Complex> x;
+    for (int i = 0; i < kPoints; ++i) {
+      const double t = 0.5 - 0.5 * std::cos(kPi * (i + 0.5) / kPoints);
+      x.push_back(bounds.left + length_ * (1.002 * t - 0.001));
+    }
+    std::vector<Value> g(x.size());
+    mu.cauchy_in_order(x, g);
+    for (std::size_t i = 0; i < x.size(); ++i) visit({x[i].real(), g[i]}, 0);
+  }
+
+  std::vector<Interval> support() const {
+    std::vector<Interval> parts;
+    bool open = false;
+    for (const Change& change : changes_) {
+      if (change.opens) {
+        parts.push_back({change.edge, kNaN});
+      } else if (open) {
+        parts.back().right = change.edge;
+      }
+      open = change.opens;
+    }
+    if (!parts.empty() && std::isnan(parts.back().right)) parts.pop_back();
+    return parts;
+  }
+
+ private:
+  struct Point {
+    double x;
+    Value g;
+  };
+  struct Change {
+    double edge;
+    bool opens;
+  };
+  static constexpr double kShortest = 1e-8;  // of the bounds
+
+  bool inside(const Point& p) const { return -p.g.value.imag() * length_ > 1e-8; }
+  Point at(double x) const { return {x, mu_.cauchy(x)}; }
+
+  void visit(const Point& p, int level) {
+    if (!is_finite(p.g.value)) return;
+    const Point last = last_;
+    if (known_) {
+      const bool was = inside(last), is = inside(p);
+      if (was != is) {
+        changes_.push_back({edge(was ? p : last, was ? last : p), is});
+      } else if (!is && p.x - last.x > kShortest * length_ && level < 60) {
+        const double between = (last.g.value.real() - p.g.value.real()) / (p.x - last.x);
+        if (between < 0.7 * std::sqrt(last.g.slope.real() * p.g.slope.real())) {
+          visit(at(0.5 * (last.x + p.x)), level + 1);
+          return visit(p, level + 1);
+        }
+      }
+    }
+    last_ = p;
+    known_ = true;
+  }
+
+  double edge(Point outside, Point within) const {
+    while (std::fabs(outside.x - within.x) > kShortest * length_) {
+      const Point middle = at(0.5 * (outside.x + within.x));
+      (inside(middle) ? within : outside) = middle;
+      if (!is_finite(middle.g.value)) return kNaN;
+    }
+    const double side = outside.x < within.x ? -1 : 1;
+    double edge = outside.x, distance = kShortest * length_;
+    for (int i = 0; i < 3; ++i, distance *= 0.03) {
+      const Point near = at(edge + side * distance), far = at(edge + side * 2 * distance);
+      const double a = 1 / std::norm(near.g.slope), b = 1 / std::norm(far.g.slope);
+      const double next = near.x - a * (near.x - far.x) / (a - b);
+      if (!(std::fabs(next - edge) < 3 * distance)) break;
+      edge = next;
+    }
+    return edge;
+  }
+
+  const Measure& mu_;
+  double length_;
+  Point last_{};
+  bool known_ = false;
+  std::vector<Change> changes_;
+};
+
+}  // namespace detail
+
+inline std::vector<Interval> NeuralTangentKernel::support() const {
+  return detail::Scan(Implicit<NeuralTangentKernel>(*this), bounds_).support();
+}
+
 }  // namespace deepglass::spectra
