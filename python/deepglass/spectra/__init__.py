@@ -12,6 +12,15 @@ from .measures import (
     free_multiply,
     free_power,
 )
+from .networks import (
+    conditional_fisher_spectrum,
+    conjugate_kernel_spectrum,
+    jacobian_spectrum,
+    ntk_spectrum,
+    residual_jacobian_limit,
+    singular_value_pdf,
+    squared_slope_law,
+)
 
 __all__ = [
     "Atom",
@@ -21,7 +30,14 @@ __all__ = [
     "MarchenkoPastur",
     "Measure",
     "Semicircle",
+    "conditional_fisher_spectrum",
+    "conjugate_kernel_spectrum",
     "free_add",
     "free_multiply",
     "free_power",
+    "jacobian_spectrum",
+    "ntk_spectrum",
+    "residual_jacobian_limit",
+    "singular_value_pdf",
+    "squared_slope_law",
 ]

@@ -1,10 +1,10 @@
 // Measures whose Cauchy transform solves explicit equations in a few unknown points of the upper half plane.
 //
-// Each unknown, and each further subordination point made from them, lies in the upper half plane when z does,
-// and there the solution is unique.  So a solution is the right one if all these points lie inside the half
-// plane; and one with points on its border (z real, off the support) if they enter it when z does, that is
-// if dx/dz > 0 for each of them: then it continues to the unique solution above.  Anything else is refused.
-// Newton's method may jump as it likes.
+// Each unknown, and each further subordination point made from them, lies in the upper half plane when z
+// does, and there the solution is unique.  So a solution is the right one if all these points lie inside the
+// half plane; and one with points on its border (z real, off the support) if they enter it when z does, that
+// is if dx/dz > 0 for each of them: then it continues to the unique solution above.  Anything else is
+// refused. Newton's method may jump as it likes.
 #pragma once
 
 #include <mutex>
@@ -30,8 +30,8 @@ struct Step {
 
 namespace detail {
 
-// Logarithms continuous on the closed upper and the closed lower half plane, rounding included: their cuts are
-// the other halves of the imaginary axis.
+// Logarithms continuous on the closed upper and the closed lower half plane, rounding included: their cuts
+// are the other halves of the imaginary axis.
 inline Complex log_above(Complex z) {
   const double angle = std::arg(z);
   return {std::log(std::abs(z)), angle < -kPi / 2 ? angle + 2 * kPi : angle};

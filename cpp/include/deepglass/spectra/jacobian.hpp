@@ -19,7 +19,8 @@ class Jacobian {
   Jacobian(std::shared_ptr<const SlopeLaw> law, double weight_variance, int depth, bool gaussian)
       : law_(std::move(law)), variance_(weight_variance), depth_(depth), gaussian_(gaussian) {
     const double largest = hull(*law_).right;
-    far_ = 1e3 * std::exp(depth_ * std::log(variance_ * largest) + (gaussian_ ? 1 + std::log(depth_ + 1.0) : 0));
+    far_ =
+        1e3 * std::exp(depth_ * std::log(variance_ * largest) + (gaussian_ ? 1 + std::log(depth_ + 1.0) : 0));
   }
 
   void begin(Complex z, std::vector<Complex>& state) const {  // u = E d^2 / w

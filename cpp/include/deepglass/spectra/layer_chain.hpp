@@ -12,7 +12,8 @@ struct Layer {
   MeasurePointer factor;  // nu_l
   // M_nu(x) = u  <=>  x u/(1 + u) = t(u), where that is known:
   enum class Inverse { kUnknown, kMarchenkoPastur, kTwoAtoms } inverse = Inverse::kUnknown;
-  double position = 1, parameter = 0;  // t = 1 + ratio u;  position (u + mass)/(1 + u) for atoms there and at 0
+  double position = 1,
+         parameter = 0;  // t = 1 + ratio u;  position (u + mass)/(1 + u) for atoms there and at 0
 };
 
 inline Layer marchenko_pastur_layer(double scale, double shift, double ratio) {
@@ -22,7 +23,8 @@ inline Layer marchenko_pastur_layer(double scale, double shift, double ratio) {
 inline Layer layer_of(double scale, double shift, const std::shared_ptr<const SlopeLaw>& law) {
   Layer layer{scale, shift, law};
   const std::vector<Atom> atoms = law->atoms();
-  const bool two = law->support().empty() && (atoms.size() == 1 || (atoms.size() == 2 && atoms[0].position == 0));
+  const bool two =
+      law->support().empty() && (atoms.size() == 1 || (atoms.size() == 2 && atoms[0].position == 0));
   if (two && atoms.back().position > 0) {
     layer.inverse = Layer::Inverse::kTwoAtoms;
     layer.position = atoms.back().position;
@@ -104,7 +106,8 @@ class LayerChain {
     std::size_t unknown = 1;
     for (const Layer& layer : layers_) {
       const Differential shift{layer.shift}, shifted = p + shift;
-      const Differential y = Differential{layer.scale} * (&layer == &first ? Differential{inner, 0, inner} : shifted);
+      const Differential y =
+          Differential{layer.scale} * (&layer == &first ? Differential{inner, 0, inner} : shifted);
       u = u + shift * g;
       complete = g * shifted;
       Differential x{};
@@ -142,7 +145,8 @@ class LayerChain {
   // a gap of mu_L as long as all points on the way rise with it.
   std::vector<Interval> support() const {
     for (const Layer& layer : layers_) {
-      const bool hidden = layer.inverse == Layer::Inverse::kUnknown && positive_parts(*layer.factor).size() > 1;
+      const bool hidden =
+          layer.inverse == Layer::Inverse::kUnknown && positive_parts(*layer.factor).size() > 1;
       if (hidden) return nested_support();  // which of the gaps of nu is x in?
     }
     const std::vector<Interval> parts = layers_[0].shift > 0 ? occupied(*base_) : positive_parts(*base_);
@@ -155,7 +159,8 @@ class LayerChain {
     const int n_points = smooth ? 80 : 300;
     const double near = smooth ? 12 : 34, far = 25;  // exponents
     const auto outside = [&](double end, double sign) {
-      search(n_points, [=](double t) { return end + sign * scale * std::exp(-near + t * (near + far)); }, free);
+      search(
+          n_points, [=](double t) { return end + sign * scale * std::exp(-near + t * (near + far)); }, free);
     };
     outside(left, -1);
     outside(right, 1);
@@ -163,10 +168,13 @@ class LayerChain {
       const double a = parts[i - 1].right, b = parts[i].left, length = b - a;
       if (!(length > 1e-12 * right)) continue;
       const int n = parts.size() > 20 ? 40 : n_points;
-      search(n, [=](double t) {
-        const double s = near * (2 * t - 1);
-        return s < 0 ? a + length / (1 + std::exp(-s)) : b - length / (1 + std::exp(s));
-      }, free);
+      search(
+          n,
+          [=](double t) {
+            const double s = near * (2 * t - 1);
+            return s < 0 ? a + length / (1 + std::exp(-s)) : b - length / (1 + std::exp(s));
+          },
+          free);
     }
     return between(free);
   }
@@ -295,7 +303,8 @@ class LayerChain {
     std::vector<Interval> parts;
     double right = -kInfinity;
     for (const Interval& gap : free) {
-      if (std::isfinite(right) && gap.left - right > 1e-13 * size) parts.push_back({std::max(right, 0.0), gap.left});
+      if (std::isfinite(right) && gap.left - right > 1e-13 * size)
+        parts.push_back({std::max(right, 0.0), gap.left});
       right = std::max(right, gap.right);
     }
     return parts;
@@ -308,8 +317,9 @@ class LayerChain {
           LayerChain(base_, std::vector<Layer>(layers_.begin(), layers_.end() - 1)));
     }
     const Layer& last = layers_.back();
-    return support_of(Convolution::kProduct,
-                      {{std::make_shared<Affine>(before, last.scale * last.shift, last.scale), 1}, {last.factor, 1}});
+    return support_of(
+        Convolution::kProduct,
+        {{std::make_shared<Affine>(before, last.scale * last.shift, last.scale), 1}, {last.factor, 1}});
   }
 
   MeasurePointer base_;
@@ -329,9 +339,9 @@ inline MeasurePointer conjugate_kernel(const MeasurePointer& input, const std::v
   return std::make_shared<Implicit<LayerChain>>(LayerChain(input, layers));
 }
 
-// Dual of the Fisher information of one input, Theta_{l+1} = qhat_l + sw2 W D_l Theta_l D_l W^T with orthogonal
-// W, Theta_1 = qhat_0:  mu_{l+1} = (qhat_l + sw2 .)_* (nu_l [x] mu_l).  Squares qhat_0 .. qhat_{L-1} of the
-// activities, laws nu_1 .. nu_{L-1} of the squared slopes.
+// Dual of the Fisher information of one input, Theta_{l+1} = qhat_l + sw2 W D_l Theta_l D_l W^T with
+// orthogonal W, Theta_1 = qhat_0:  mu_{l+1} = (qhat_l + sw2 .)_* (nu_l [x] mu_l).  Squares qhat_0 ..
+// qhat_{L-1} of the activities, laws nu_1 .. nu_{L-1} of the squared slopes.
 inline MeasurePointer conditional_fisher(const std::vector<double>& squares,
                                          const std::vector<std::shared_ptr<const SlopeLaw>>& laws,
                                          double weight_variance) {

@@ -7,8 +7,8 @@
 namespace deepglass::spectra {
 
 // r + sum_l q_l X_l^T X_l, l = 0..L, with q_l = b^(2 (L - l)), r = sum_{l<L} (a^(L-l) - b^(2 (L-l))),
-// a = E phi'^2, b = E phi'.  Their recursions for s_l and t_l are linear in the second argument of t_l; in the
-// traces tau = -G (l = -1) and tau_l of the resolvent times X_l^T X_l they read
+// a = E phi'^2, b = E phi'.  Their recursions for s_l and t_l are linear in the second argument of t_l; in
+// the traces tau = -G (l = -1) and tau_l of the resolvent times X_l^T X_l they read
 //
 //   alpha_l = q_l + b^2/s_{l+1},  alpha_L = 1,      Z = r - z + (1 - b^2) sum_l 1/s_l,
 //   tau = int 1/(Z + alpha_0 x) dmu_0,              tau_0 = int x/(Z + alpha_0 x) dmu_0,
@@ -55,7 +55,8 @@ class NeuralTangentKernel {
     // int 1/(Z + alpha_0 x) = -G(inner)/alpha_0 also below the axis
     const bool below = inner.imag() < 0;
     Transforms t = input_->transforms(below ? std::conj(inner) : inner);
-    if (below) t = {{std::conj(t.g.value), std::conj(t.g.slope)}, {std::conj(t.m.value), std::conj(t.m.slope)}};
+    if (below)
+      t = {{std::conj(t.g.value), std::conj(t.g.slope)}, {std::conj(t.m.value), std::conj(t.m.slope)}};
     const Complex tau = -t.g.value / a0, tau_0 = -t.m.value / a0;
     Complex slope_of_tau = 0;  // d tau/dz, filled below
     std::vector<Complex> tau_by(n + 1), last(n + 1), now(n + 1);
@@ -68,7 +69,8 @@ class NeuralTangentKernel {
     }
     Complex previous = tau_0;
     for (std::size_t l = 1; l <= n; ++l) {
-      const Complex sl = s[l - 1], al = alpha(s, l), v = (1 - b2_) * tau + b2_ * previous, here = v / (sl * al);
+      const Complex sl = s[l - 1], al = alpha(s, l), v = (1 - b2_) * tau + b2_ * previous,
+                    here = v / (sl * al);
       a[(l - 1) * (n + 2) + n] = 1.0 / al + ratios_[l - 1] * v - sl;
       for (std::size_t k = 0; k <= n; ++k) {
         const Complex v_by = (1 - b2_) * tau_by[k] + b2_ * last[k];

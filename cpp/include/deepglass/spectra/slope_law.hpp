@@ -17,15 +17,8 @@ class SlopeLaw final : public Measure {
  public:
   SlopeLaw(const meanfield::Activation& activation, double q) {
     meanfield::require_variance(q);
-    const double sd = std::sqrt(q);
-    if (sd == 0) {
-      double value, slope;
-      const double u = 0;
-      activation.evaluate({&u, 1}, {&value, 1}, {&slope, 1});
-      atoms_ = {{slope * slope, 1.0}};
-    } else {
-      divide(activation, sd);
-    }
+    constexpr double kLeastVariance = 1e-60;  // q = 0 is the limit: both sides of a kink at 0
+    divide(activation, std::sqrt(std::max(q, kLeastVariance)));
     for (const Atom& atom : atoms_) {  // after the nodes
       square_.push_back(atom.position);
       weight_.push_back(atom.mass);
@@ -55,10 +48,10 @@ class SlopeLaw final : public Measure {
   static constexpr double kLeastAtom = 1e-18;
 
   struct Panel {
-    double left, right;      // in h
-    double centre, radius;   // of the values of d^2
-    std::size_t first;       // node
-    double legendre[kNodes]; // d = sum_n legendre[n] P_n(t), t in [-1, 1]
+    double left, right;       // in h
+    double centre, radius;    // of the values of d^2
+    std::size_t first;        // node
+    double legendre[kNodes];  // d = sum_n legendre[n] P_n(t), t in [-1, 1]
   };
   struct Sums {  // E 1/(w - d^2), E d^2/(w - d^2), and with the squares of the denominators
     Complex inverse, moment, inverse_square, moment_square;
@@ -161,8 +154,9 @@ class SlopeLaw final : public Measure {
       total_ratio += ratio;
       panels.push_back(panel);
     }
-    atoms_.erase(std::remove_if(atoms_.begin(), atoms_.end(), [](const Atom& a) { return a.mass < kLeastAtom; }),
-                 atoms_.end());
+    atoms_.erase(
+        std::remove_if(atoms_.begin(), atoms_.end(), [](const Atom& a) { return a.mass < kLeastAtom; }),
+        atoms_.end());
     for (const Atom& atom : atoms_) total_ratio += atom.mass / std::max(atom.position, 1e-300);
     std::sort(atoms_.begin(), atoms_.end(),
               [](const Atom& a, const Atom& b) { return a.position < b.position; });
@@ -222,7 +216,8 @@ class SlopeLaw final : public Measure {
   }
 
   // The ends by the activation itself, one rounding instead of twenty.
-  static void sharpen(const meanfield::Activation& activation, double sd, const Panel& panel, Interval& range) {
+  static void sharpen(const meanfield::Activation& activation, double sd, const Panel& panel,
+                      Interval& range) {
     const double u[2] = {sd * panel.left, sd * panel.right};
     double value[2], slope[2];
     activation.evaluate({u, 2}, {value, 2}, {slope, 2});
@@ -244,7 +239,8 @@ class SlopeLaw final : public Measure {
         parts.push_back({panel.centre - panel.radius, panel.centre + panel.radius});
       }
     }
-    std::sort(parts.begin(), parts.end(), [](const Interval& a, const Interval& b) { return a.left < b.left; });
+    std::sort(parts.begin(), parts.end(),
+              [](const Interval& a, const Interval& b) { return a.left < b.left; });
     double most = 0;
     for (const Interval& part : parts) most = std::max(most, part.right);
     for (const Interval& part : parts) {
@@ -410,7 +406,8 @@ class SlopeLaw final : public Measure {
       }
       for (int k = 0; k < n_poles; ++k) {
         const Pole& pole = poles[k];
-        const Complex logarithm = pole.integral(), log_slope = 1.0 / (pole.tau - 1.0) - 1.0 / (pole.tau + 1.0);
+        const Complex logarithm = pole.integral(),
+                      log_slope = 1.0 / (pole.tau - 1.0) - 1.0 / (pole.tau + 1.0);
         sum += pole.residue * logarithm;
         square_sum -= pole.residue_slope * logarithm + pole.residue * log_slope * pole.move;
       }
