@@ -15,10 +15,11 @@ from .._check import choice, integer, number
 from .._warnings import ConvergenceWarning
 from ..io import provenance
 from ..random import SeedLike, seed_entropy
-from ._distribution import Distribution
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from ._distribution import Distribution
 
 __all__ = [
     "Atom",
@@ -395,6 +396,8 @@ class Measure:
 
     @functools.cached_property
     def _distribution(self) -> Distribution:
+        from ._distribution import Distribution
+
         return Distribution(lambda x: self._core.density(x, 0), self._core.support(), self._core.atoms())
 
     @functools.cached_property
