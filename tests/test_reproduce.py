@@ -13,7 +13,8 @@ reproduce = pytest.importorskip("deepglass.reproduce")
 
 
 def test_unknown_names_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="name must be one of 'wetting', 'dynamics', 'teacher-student', got 'drying'"):
+    known = "'wetting', 'dynamics', 'teacher-student', 'phase-diagram'"
+    with pytest.raises(ValueError, match=f"name must be one of {known}, got 'drying'"):
         reproduce.run("drying", output=tmp_path)
 
 

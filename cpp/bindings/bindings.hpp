@@ -27,6 +27,7 @@ void bind_parisi(py::module_& m);
 void bind_franz_parisi(py::module_& m);
 void bind_mc(py::module_& m);
 void bind_mc_slaved(py::module_& m);
+void bind_meanfield(py::module_& m);
 void bind_spectra(py::module_& m);
 
 inline std::string shape_text(const py::array& a) {

@@ -14,5 +14,6 @@ PYBIND11_MODULE(DEEPGLASS_MODULE, m, py::mod_gil_not_used()) {
   deepglass::bindings::bind_franz_parisi(m);
   deepglass::bindings::bind_mc(m);
   deepglass::bindings::bind_mc_slaved(m);
+  deepglass::bindings::bind_meanfield(m);
   deepglass::bindings::bind_spectra(m);
 }

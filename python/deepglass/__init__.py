@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from . import io, mc, parisi, spectra, stats
+from . import io, mc, meanfield, parisi, spectra, stats
 from ._core import NumericalError
 from ._core import version as __version__
 from ._warnings import ConvergenceWarning, UnphysicalWarning
@@ -19,6 +19,7 @@ __all__ = [
     "io",
     "load",
     "mc",
+    "meanfield",
     "parisi",
     "plot",
     "save",
