@@ -133,6 +133,16 @@ DEEPGLASS_LANES unsigned mask_bits(HalfInts mask) {
 #endif
 }
 
+DEEPGLASS_LANES unsigned mask_bits(FourInts mask) {
+#if defined(__SSE2__)
+  return static_cast<unsigned>(_mm_movemask_ps(reinterpret_cast<__m128>(mask)));
+#else
+  unsigned bits = 0;
+  for (int k = 0; k < 4; ++k) bits |= static_cast<unsigned>(mask[k] & 1) << k;
+  return bits;
+#endif
+}
+
 // Four rows of four to four columns.
 DEEPGLASS_LANES void transpose_four(FourFloats& a, FourFloats& b, FourFloats& c, FourFloats& d) {
   const FourFloats ab_low = __builtin_shuffle(a, b, FourInts{0, 4, 1, 5}),
