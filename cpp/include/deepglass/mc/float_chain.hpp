@@ -189,10 +189,12 @@ class FloatChain final : public Chain {
     }
   }
   void get_spins(Index layer, std::int8_t* spins) const override {
-    for (Index m = 0; m < problem_.n_patterns; ++m) {
-      for (Index i = 0; i < problem_.width(layer); ++i) {
-        spins[m * problem_.width(layer) + i] =
-            static_cast<std::int8_t>(spins_[index(layer)].data()[i * stride_ + m]);
+    const Index width = problem_.width(layer), n_patterns = problem_.n_patterns;
+    for (Index first = 0; first < n_patterns; first += kLanes) {  // whole cache lines of a row
+      for (Index i = 0; i < width; ++i) {
+        const float* const row = spins_[index(layer)].data() + i * stride_;
+        for (Index m = first; m < std::min(first + kLanes, n_patterns); ++m)
+          spins[m * width + i] = static_cast<std::int8_t>(row[m]);
       }
     }
   }
