@@ -304,12 +304,12 @@ def test_memory_continues() -> None:
     other.sweep = networks.sweep
     assert np.array_equal(run(networks, 3, 1.0)["energy"], run(other, 3, 1.0)["energy"])
     assert configuration(networks) == configuration(other)
-    # A byte for each bond, gap and spin, but for the padding to 64 patterns.
-    assert sum(part.size for part in state_memory(100)) < 1.4 * (6 * 100 * 100 + 5 * 100 * 128 + 6 * 100 * 128)
+    # A byte for each bond, 7 bits for each gap, one for each spin, but for the padding to 256 patterns.
+    assert sum(part.size for part in state_memory(100)) < 1.1 * (5 * 100**2 + (5 * 7 + 6) * 100 * 256 / 8)
 
 
 def state_memory(n: int) -> list[NDArray[np.uint8]]:
-    parts: list[NDArray[np.uint8]] = State([n] * 6, 128, seed=0).networks().memory(0)
+    parts: list[NDArray[np.uint8]] = State([n] * 6, 256, seed=0).networks().memory(0)
     return parts
 
 

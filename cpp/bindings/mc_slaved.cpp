@@ -107,6 +107,9 @@ class Networks {
   template <class One>
   using BondOf = typename std::decay_t<One>::Bond;
 
+  template <class One>
+  static constexpr bool kHasFields = std::is_floating_point_v<BondOf<One>>;
+
   static constexpr double kPi = 3.14159265358979323846;
 
   template <class Action>
@@ -173,18 +176,13 @@ class Networks {
     const Index n_patterns = inputs.shape(0);
     const auto in = signs(table(inputs, "inputs", n_patterns, widths.front()), "inputs");
     const auto out = signs(table(outputs, "outputs", n_patterns, widths.back()), "outputs");
-    const auto make = [&](auto field) {
-      using Field = decltype(field);
-      networks_ = std::make_unique<SlavedNetworks<Field>>(
-          SlavedProblem<Field>(widths, n_patterns, Span<const std::int8_t>(in), Span<const std::int8_t>(out)),
-          n_chains, seed, first_chain);
-    };
-    if (!binary) {
-      make(float{});
-    } else if (most_inputs <= 127) {
-      make(std::int8_t{});
+    SlavedProblem problem(widths, n_patterns, binary, in, out);
+    if (binary) {
+      networks_ = std::make_unique<SlavedNetworks<BinarySlavedChain>>(std::move(problem), n_chains, seed,
+                                                                      first_chain);
     } else {
-      make(std::int16_t{});
+      networks_ = std::make_unique<SlavedNetworks<SphericalSlavedChain>>(
+          SphericalSlavedProblem(std::move(problem)), n_chains, seed, first_chain);
     }
   }
 
@@ -238,7 +236,7 @@ class Networks {
       const auto b = vector(beta, "beta", static_cast<Index>(networks.chains().size()));
       for (const double value : b) require(value >= 0, "beta must be >= 0, got " + text(value));
       Span<const double> angles;
-      if (problem.kSpherical) {
+      if (!problem.binary) {
         angles = vector(step, "step", problem.depth());
         for (const double value : angles) {
           require(value > 0 && value <= kPi, "step must lie in (0, pi], got " + text(value));
@@ -275,7 +273,7 @@ class Networks {
     visit([&](auto& networks) {
       const auto& one = chosen(networks, chain);
       const auto& problem = networks.problem();
-      if (problem.kSpherical) {
+      if constexpr (kHasFields<decltype(one)>) {
         py::list fields;
         for (int l = 1; l <= problem.depth(); ++l) {
           const Index n = problem.widths[static_cast<std::size_t>(l)];
@@ -311,7 +309,7 @@ class Networks {
       auto one = place;  // nothing happens to the chain unless all is right
       const auto bonds = checked_bonds<BondOf<decltype(one)>>(list("bonds"), problem.widths);
       for (std::size_t l = 0; l < bonds.size(); ++l) one.set_bonds(static_cast<int>(l) + 1, bonds[l]);
-      if (problem.kSpherical) {
+      if constexpr (kHasFields<decltype(one)>) {
         set_fields(one, problem, list("fields"));
       } else {
         one.rebuild();
@@ -369,8 +367,8 @@ class Networks {
     return all;
   }
 
-  std::variant<std::unique_ptr<SlavedNetworks<float>>, std::unique_ptr<SlavedNetworks<std::int8_t>>,
-               std::unique_ptr<SlavedNetworks<std::int16_t>>>
+  std::variant<std::unique_ptr<SlavedNetworks<SphericalSlavedChain>>,
+               std::unique_ptr<SlavedNetworks<BinarySlavedChain>>>
       networks_;
 };
 

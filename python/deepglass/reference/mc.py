@@ -53,10 +53,21 @@ class _Numbers:
         return words.reshape(n_tiles, 32, 4).transpose(0, 2, 1).reshape(n_tiles, 128)
 
     def spins(self, layer: int, pass_: int, sweep: int, width: int, n_patterns: int) -> Words:
-        """For the acceptance of each neuron and pattern, (width, n_patterns): a tile is 8 neurons, 16 patterns."""
+        """For the acceptance of each neuron and pattern, (width, n_patterns), by integer kernels.
+
+        A tile is 8 neurons, 16 patterns.
+        """
         n_groups, batches = -(-n_patterns // LANES), -(-width // 8)
         words = self._tiles(0, layer, pass_, sweep, n_groups * batches).reshape(n_groups, batches * 8, LANES)
         return words.transpose(1, 0, 2).reshape(batches * 8, n_groups * LANES)[:width, :n_patterns]
+
+    def spins_by_halves(self, layer: int, pass_: int, sweep: int, width: int, n_patterns: int) -> Words:
+        """The same by float kernels: a tile is the upper (purpose 0) or lower 16 bits for 16 neurons, 16 patterns."""
+        n_groups, batches = -(-n_patterns // LANES), -(-width // 16)
+        tiles = (self._tiles(purpose, layer, pass_, sweep, n_groups * batches) for purpose in (0, 5))
+        upper, lower = (words.astype("<u4").view("<u2").astype(np.uint32) for words in tiles)
+        words = (upper << np.uint32(16) | lower).reshape(n_groups, batches * 16, LANES)
+        return words.transpose(1, 0, 2).reshape(batches * 16, n_groups * LANES)[:width, :n_patterns]
 
     def bonds(self, layer: int, pass_: int, sweep: int, n_moves: int, width: int) -> tuple[Words, Words]:
         """For acceptance and angle of each move and perceptron, (n_moves, width): a tile is 32 moves of 4."""
@@ -246,7 +257,7 @@ class _Chain:
         """
         S, r, S_above = self.S[layer], self.r[layer], self.S[layer + 1].T
         r_above = self.r[layer + 1].T.copy()  # (M, N_{l+1})
-        limit = _minus_log_uniform(numbers.spins(layer, pass_, sweep, *S.shape)) * temperature
+        limit = _minus_log_uniform(numbers.spins_by_halves(layer, pass_, sweep, *S.shape)) * temperature
         energy = _energy(r_above, self.potential)
         n_accepted = 0
         for i in range(len(S)):
@@ -334,7 +345,7 @@ def run(
     >>> J = [[[1.0, 1.0], [1.0, -1.0]]] * 2
     >>> end = run([2, 2, 2], [[1, 1]], [[-1, 1]], [[[1, 1]]], J, beta=2.0, n_sweeps=3)
     >>> end.energy.round(3).tolist()
-    [[1.805, 0.0], [0.0, 0.0], [0.003, 0.0]]
+    [[0.0, 0.0], [0.0, 0.0], [0.003, 0.0]]
     """
     if binary and potential == "count":
         raise ValueError("potential must be 'soft' with binary bonds: the count potential has an integer kernel")

@@ -15,10 +15,11 @@ from .._check import choice, integer, number
 from .._warnings import ConvergenceWarning
 from ..io import provenance
 from ..random import SeedLike, seed_entropy
-from ._distribution import Distribution
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from ._distribution import Distribution
 
 __all__ = [
     "Atom",
@@ -40,7 +41,19 @@ _MASS = 1e-8  # a total mass further from 1 says that a part of the support was 
 
 
 class Atom(NamedTuple):
-    """A point of positive mass."""
+    """A point of positive mass.
+
+    Parameters
+    ----------
+    position, mass : float
+        Where it is, and how much.
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> dg.spectra.MarchenkoPastur(2).atoms[0].mass
+    0.5
+    """
 
     position: float
     mass: float
@@ -125,8 +138,8 @@ class Measure:
         --------
         >>> import deepglass as dg
         >>> mu = dg.spectra.free_add(dg.spectra.Semicircle(), dg.spectra.Semicircle())
-        >>> abs(mu.pdf(1.0) - (8 - 1) ** 0.5 / (4 * np.pi)) < 1e-15
-        True
+        >>> f"{mu.pdf(1.0):.12f}"  # sqrt(8 - 1) / (4 pi)
+        '0.210542199674'
         """
         points = _real("x", x)
         out = self._core.density(points, threads)
@@ -183,8 +196,8 @@ class Measure:
         Examples
         --------
         >>> import deepglass as dg
-        >>> round(dg.spectra.MarchenkoPastur(0.25).expect(np.log), 10) == round(3 * np.log(4 / 3) - 1, 10)
-        True
+        >>> f"{dg.spectra.MarchenkoPastur(0.25).expect(np.log):.12f}"  # 3 ln(4/3) - 1
+        '-0.136953782645'
         """
         return self._checked.expect(function)
 
@@ -236,8 +249,8 @@ class Measure:
         Examples
         --------
         >>> import deepglass as dg
-        >>> complex(np.round(dg.spectra.Semicircle().cauchy(2j), 9))
-        -0.414213562j
+        >>> f"{dg.spectra.Semicircle().cauchy(2j).imag:.12f}"
+        '-0.414213562373'
         """
         points = _complex("z", z)
         out = self._core.cauchy(points, threads)
@@ -250,8 +263,8 @@ class Measure:
         Examples
         --------
         >>> import deepglass as dg
-        >>> complex(np.round(dg.spectra.Semicircle().stieltjes(2j), 9))
-        0.414213562j
+        >>> f"{dg.spectra.Semicircle().stieltjes(2j).imag:.12f}"
+        '0.414213562373'
         """
         return -self.cauchy(z, threads=threads)
 
@@ -395,6 +408,8 @@ class Measure:
 
     @functools.cached_property
     def _distribution(self) -> Distribution:
+        from ._distribution import Distribution
+
         return Distribution(lambda x: self._core.density(x, 0), self._core.support(), self._core.atoms())
 
     @functools.cached_property
@@ -548,8 +563,8 @@ class FromDensity(Measure):
     --------
     >>> import deepglass as dg
     >>> uniform = dg.spectra.FromDensity(lambda x: np.full_like(x, 0.5), (-1, 1))
-    >>> abs(uniform.cauchy(2.0) - 0.5 * np.log(3)) < 1e-14
-    True
+    >>> f"{uniform.cauchy(2.0).real:.12f}"  # ln(3)/2
+    '0.549306144334'
     """
 
     def __init__(
@@ -669,8 +684,8 @@ def free_multiply(mu: Measure, nu: Measure, *more: Measure) -> Measure:
     --------
     >>> import deepglass as dg
     >>> mu = dg.spectra.free_multiply(dg.spectra.MarchenkoPastur(0.5), dg.spectra.MarchenkoPastur(0.3))
-    >>> mu.support().round(12)
-    array([[0.050147696919, 3.88757607778 ]])
+    >>> mu.support()
+    array([[0.0501477 , 3.88757608]])
     """
     measures = _measures("free_multiply", mu, nu, *more)
     for measure in measures:

@@ -118,26 +118,21 @@ class FloatChain final : public Chain {
       if (tile.row < round_up(widest, kLanes)) tile = SpinTile(widest);
       for (Index k = 0; k < n_hidden; ++k) {
         const Index l = k + 1, first = b * block;
-        SpinLayer layer{problem_.width(l),
-                        problem_.width(l + 1),
-                        stride_,
-                        spins_[index(l)].data(),
-                        gaps_[index(l)].data(),
-                        spins_[index(l + 1)].data(),
-                        gaps_[index(l + 1)].data(),
-                        bonds_[index(l + 1)].data(),
-                        bond_row(l + 1),
-                        temperature_of(schedule.beta)};
+        SpinLayer layer{problem_.width(l),          problem_.width(l + 1),       stride_,
+                        spins_[index(l)].data(),    gaps_[index(l)].data(),      spins_[index(l + 1)].data(),
+                        gaps_[index(l + 1)].data(), bonds_[index(l + 1)].data(), bond_row(l + 1)};
         const Index next = k + 1 < n_hidden ? l + 2 : 2, then = k + 1 < n_hidden ? first : first + block;
         if (then < row_) {
           layer.n_coming = problem_.width(next);
           layer.coming[0] = gaps_[index(next)].data() + then;
           layer.coming[1] = spins_[index(next)].data() + then;
         }
-        const Words words(seed_, number_, Purpose::kSpin, l, pass, sweep);
+        const SpinNumbers numbers{Words(seed_, number_, Purpose::kSpin, l, pass, sweep),
+                                  Words(seed_, number_, Purpose::kSpinLow, l, pass, sweep),
+                                  temperature_of(schedule.beta)};
         const bool two = row_ - first >= 2 * kLanes && groups == 2;
-        counts[index(b * n_hidden + k)] = two ? flip_spins<Potential, 2>(layer, words, first, tile)
-                                              : flip_spins<Potential, 1>(layer, words, first, tile);
+        counts[index(b * n_hidden + k)] = two ? flip_spins<Potential, 2>(layer, numbers, first, tile)
+                                              : flip_spins<Potential, 1>(layer, numbers, first, tile);
       }
     });
     for (Index b = 0; b < n_blocks; ++b) {
@@ -194,10 +189,12 @@ class FloatChain final : public Chain {
     }
   }
   void get_spins(Index layer, std::int8_t* spins) const override {
-    for (Index m = 0; m < problem_.n_patterns; ++m) {
-      for (Index i = 0; i < problem_.width(layer); ++i) {
-        spins[m * problem_.width(layer) + i] =
-            static_cast<std::int8_t>(spins_[index(layer)].data()[i * stride_ + m]);
+    const Index width = problem_.width(layer), n_patterns = problem_.n_patterns;
+    for (Index first = 0; first < n_patterns; first += kLanes) {  // whole cache lines of a row
+      for (Index i = 0; i < width; ++i) {
+        const float* const row = spins_[index(layer)].data() + i * stride_;
+        for (Index m = first; m < std::min(first + kLanes, n_patterns); ++m)
+          spins[m * width + i] = static_cast<std::int8_t>(row[m]);
       }
     }
   }

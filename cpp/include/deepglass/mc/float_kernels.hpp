@@ -53,7 +53,6 @@ struct SpinLayer {
   float* gap_above;
   const float* bonds;  // (width, bond_row): w of layer l + 1
   Index bond_row;
-  float temperature;
   // What comes next, to be had from memory meanwhile: rows of the same patterns, or of the next ones.
   Index n_coming = 0;
   const float* coming[2] = {};  // (n_coming, row)
@@ -69,18 +68,41 @@ struct SpinTile {
   Aligned<float> spin;  // (2, 32, row): S and -S
 };
 
-constexpr int kSpinBatch = Words::kTile / kLanes;  // spins for which one tile of random numbers suffices
+constexpr int kSpinBatch = 2 * Words::kTile / kLanes;  // spins for which one tile of random words suffices
 
-// -T log(u) for the spins of a batch and sixteen patterns; rows of `stride`.
-inline void spin_limits(const Words& words, Index tile, float temperature, float* limit, int stride) {
-  alignas(64) std::int32_t word[Words::kTile];
-  words.tile(tile, word);
-  for (int i = 0; i < kSpinBatch; ++i) {
-    for (int at = 0; at < kLanes; at += kWidth) {
-      store(limit + i * stride + at, minus_log_uniform(load<Ints>(word + i * kLanes + at)) * temperature);
+// A spin and a pattern have a number of 32 bits, but the upper 16 of them nearly always decide: the others
+// are made when they are asked for.
+struct SpinNumbers {
+  Words upper, lower;
+  float temperature;
+  // A flip is accepted for certain if dE is below the rough limit by more than this, and rejected if above.
+  static constexpr float kTolerance = 0.009f;
+  static constexpr int kFew = 64;  // smaller numbers have no rough limit
+
+  // Rough -T log(u), or NaN, for the spins of a batch and sixteen patterns; rows of `stride`.
+  void rough_limits(Index tile, float* limit, int stride) const {
+    alignas(64) std::int32_t word[Words::kTile];
+    alignas(64) std::uint16_t number[2 * Words::kTile];
+    upper.tile(tile, word);
+    std::memcpy(number, word, sizeof number);
+    for (int i = 0; i < kSpinBatch; ++i) {
+      for (int at = 0; at < kLanes; at += kWidth) {
+        const std::uint16_t* const these = number + i * kLanes + at;
+        const Ints unknown = widen(these) < kFew;
+        store(
+            limit + i * stride + at,
+            reinterpret_cast<Floats>(reinterpret_cast<Ints>(rough_minus_log(these) * temperature) | unknown));
+      }
     }
   }
-}
+  // -T log(u) of number k of a tile.
+  __attribute__((noinline, cold)) float limit(Index tile, int k) const {
+    const int half = 16 * (k % 2);
+    const std::uint32_t word =
+        (upper.number(tile, k / 2) >> half) << 16 | (lower.number(tile, k / 2) >> half & 0xFFFF);
+    return (minus_log_uniform(Ints{} + static_cast<std::int32_t>(word)) * temperature)[0];
+  }
+};
 
 // Energies sum_j v(r_j - w_j S S_j) of kRows patterns; minus_spin are the rows of -S S_j.
 template <class Potential, int kRows>
@@ -108,7 +130,7 @@ DEEPGLASS_LANES void try_flip(Index n, const float* gap, Index row, const float*
 // Two halves of the patterns take turns, so that one is worked on while the decisions on the other are made.
 // Gives the number accepted.
 template <class Potential, int n_groups>
-Index flip_spins(const SpinLayer& layer, const Words& words, Index first, SpinTile& tile) {
+Index flip_spins(const SpinLayer& layer, const SpinNumbers& numbers, Index first, SpinTile& tile) {
   using Energy = typename Potential::Energy;
   constexpr int kPatterns = n_groups * kLanes, kTurn = kPatterns / 2, kEights = kTurn / kHalf;
   const Index n = round_up(layer.width_above, kLanes), row = tile.row;
@@ -139,6 +161,8 @@ Index flip_spins(const SpinLayer& layer, const Words& words, Index first, SpinTi
     for (int e = 0; e < kEights; ++e) energy[half][e] = add_rows(sum + e * kHalf);
   }
   Index n_accepted = 0;
+  const Index batches = round_up(layer.width, kSpinBatch) / kSpinBatch, first_tile = first / kLanes * batches;
+  const float tolerance = SpinNumbers::kTolerance * numbers.temperature;
   alignas(64) float limit[kSpinBatch * kPatterns];
   const float* minus_spin[2][kTurn];  // rows of -S S_j
   const float* const mine[2] = {spin, spin + kTurn * row};
@@ -150,7 +174,8 @@ Index flip_spins(const SpinLayer& layer, const Words& words, Index first, SpinTi
       const float* const minus = minus_spin[half][p];
       for (Index j = 0; j < n; j += kLanes) {
 #pragma GCC unroll 4
-        for (Index k = j; k < j + kLanes; k += kWidth) {
+        for (int part = 0; part < kParts; ++part) {
+          const Index k = j + part * kWidth;
           store(r + k,
                 add_exact_product(load<Floats>(minus + k), load<Floats>(bond + k), load<Floats>(r + k)));
         }
@@ -160,13 +185,14 @@ Index flip_spins(const SpinLayer& layer, const Words& words, Index first, SpinTi
   const float* previous = layer.bonds;
   for (Index i = 0; i < layer.width; ++i) {
     if (i % kSpinBatch == 0) {
-      const Index batches = round_up(layer.width, kSpinBatch) / kSpinBatch;
-      for (int g = 0; g < n_groups; ++g) {
-        spin_limits(words, (first / kLanes + g) * batches + i / kSpinBatch, layer.temperature,
-                    limit + g * kLanes, kPatterns);
-      }
+      for (int g = 0; g < n_groups; ++g)
+        numbers.rough_limits(first_tile + g * batches + i / kSpinBatch, limit + g * kLanes, kPatterns);
     }
     const float* const bond = layer.bonds + i * layer.bond_row;
+    for (int g = 0; g < kPatterns && i + 2 < layer.width; g += kLanes) {
+      __builtin_prefetch(layer.spin + (i + 2) * layer.row + first + g, 1, 3);
+      __builtin_prefetch(layer.gap + (i + 2) * layer.row + first + g, 1, 3);
+    }
     if (i < layer.n_coming) {
       for (int g = 0; g < kPatterns; g += kLanes) {
         __builtin_prefetch(layer.coming[0] + i * layer.row + g, 0, 2);
@@ -193,9 +219,17 @@ Index flip_spins(const SpinLayer& layer, const Words& words, Index first, SpinTi
         const Energy trial = add_rows(sum + e * kHalf);
         const HalfFloats own_spin = load<HalfFloats>(layer.spin + here),
                          own = load<HalfFloats>(layer.gap + here);
-        const auto bound = load<HalfFloats>(limit + (i % kSpinBatch) * kPatterns + half * kTurn + e * kHalf);
-        const HalfInts yes =
-            (Potential::rise(energy[half][e], trial, own) <= bound) & (own < kPad - HalfFloats{});
+        const HalfFloats rise = Potential::rise(energy[half][e], trial, own);
+        const int p = half * kTurn + e * kHalf;
+        float* const bound = limit + (i % kSpinBatch) * kPatterns + p;
+        const HalfFloats gap_to_bound = rise - load<HalfFloats>(bound);
+        const HalfInts certain = (gap_to_bound > tolerance) | (gap_to_bound < -tolerance);
+        for (unsigned left = mask_bits(~certain); left != 0; left &= left - 1) {
+          const int k = __builtin_ctz(left);
+          bound[k] = numbers.limit(first_tile + p / kLanes * batches + i / kSpinBatch,
+                                   static_cast<int>(i % kSpinBatch) * kLanes + p % kLanes + k);
+        }
+        const HalfInts yes = (rise <= load<HalfFloats>(bound)) & (own < kPad - HalfFloats{});
         energy[half][e] = yes ? trial : energy[half][e];
         const HalfInts flip = yes & kSignBit;
         store(layer.spin + here, reinterpret_cast<HalfInts>(own_spin) ^ flip);

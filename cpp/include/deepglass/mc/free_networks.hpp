@@ -15,11 +15,7 @@ inline std::unique_ptr<Chain> make_chain(const Problem& problem, Potential poten
   const Index widest = *std::max_element(problem.widths.begin(), problem.widths.end());
   if (!problem.binary || widest > kMostNeurons)
     return std::make_unique<FloatChain<Count>>(problem, seed, number);
-  Index most_inputs = 0;
-  for (Index l = 1; l <= problem.depth(); ++l) most_inputs = std::max(most_inputs, problem.n_inputs(l));
-  if (most_inputs <= kMostInputs<std::int8_t>)
-    return std::make_unique<IntegerChain<std::int8_t>>(problem, seed, number);
-  return std::make_unique<IntegerChain<std::int16_t>>(problem, seed, number);
+  return std::make_unique<IntegerChain>(problem, seed, number);
 }
 
 // What was measured at each of n_draws times.

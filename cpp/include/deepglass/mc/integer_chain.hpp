@@ -12,28 +12,22 @@
 
 namespace deepglass::mc {
 
-// Widest perceptron whose u fits: from -n/2 to n/2, or from -(n+1)/2 to (n-1)/2 for odd n.
-template <class T>
-constexpr Index kMostInputs = 2 * Index{std::numeric_limits<T>::max()} + 1;
+// Sums over neurons, and u, that kMostPlanes planes hold.
+constexpr Index kMostNeurons = (Index{1} << (kMostPlanes - 1)) - 2;
 
-constexpr Index kMostNeurons = std::numeric_limits<std::int16_t>::max() - 1;  // whose sums sixteen bits hold
-
-template <class T>  // of u
 class IntegerChain final : public Chain {
  public:
   IntegerChain(const Problem& problem, std::uint64_t seed, Index number)
       : problem_(problem),
         seed_(seed),
         number_(number),
-        row_(round_up(problem.n_patterns, kTilePatterns)),
-        // Rows an odd number of cache lines apart: a power of two would put all of them into a few sets.
-        stride_(row_ + (row_ / kTilePatterns % 2 == 0 ? kTilePatterns : 0)) {
+        words_(round_up(problem.n_patterns, kBlock) / kBlock * kBlockWords),
+        real_(words_) {
+    for (Index m = 0; m < problem.n_patterns; ++m) set_bit(real_.data(), m, true);
     for (Index l = 0; l <= depth(); ++l) {
-      spins_.emplace_back(problem.width(l) * stride_);
-      gaps_.emplace_back(l > 0 ? problem.width(l) * stride_ : 0);
+      spins_.emplace_back(problem.width(l) * words_);
+      gaps_.emplace_back(l > 0 ? problem.width(l) * n_planes(l) * words_ : 0);
       bonds_.emplace_back(l > 0 ? problem.width(l - 1) * bond_row(l) : 0);
-      for (Index i = 0; i < problem.width(l); ++i)
-        std::fill_n(spins_.back().data() + i * stride_, problem.n_patterns, std::int8_t{1});
       for (Index i = 0; l > 0 && i < problem.width(l); ++i) {
         for (Index q = 0; q < problem.n_inputs(l); ++q) bond(l, i, input(l, i, q)) = 1;
       }
@@ -56,33 +50,34 @@ class IntegerChain final : public Chain {
     }
     const Index n_strips = first_strip.back();
     std::vector<Index> counts(index(n_strips));
-    parallel_for(n_strips, {threads, 0.02 * problem_.bond_updates()}, [&](Index task) {
+    parallel_for(n_strips, {threads, 0.01 * problem_.bond_updates()}, [&](Index task) {
       const Index layer =
           std::upper_bound(first_strip.begin(), first_strip.end(), task) - first_strip.begin() - 1;
       const Index number = task - first_strip[index(layer)], first = number * kPerceptrons;
       const int n_real = static_cast<int>(std::min<Index>(kPerceptrons, problem_.width(layer) - first));
       const MoveOrder& order = orders[index(layer)];
       thread_local BondRoom room;
-      room.reserve(stride_, order.n);
+      room.reserve(words_, order.n);
       bond_rises(Words(seed_, number_, Purpose::kBond, layer, pass, sweep), number, order.n, temperature,
-                 room.most.data(), room.most_row);
-      IntegerStrip<T> strip;
-      strip.row = row_;
+                 n_real, room.most.data());
+      IntegerStrip strip{};
+      strip.words = words_;
       strip.n_moves = order.n;
+      strip.n_planes = n_planes(layer);
       strip.spins_below = spins_[index(layer - 1)].data();
-      strip.stride = stride_;
-      strip.bonds = bonds_[index(layer)].data() + first;
+      strip.real = real_.data();
       strip.bond_row = bond_row(layer);
       strip.most = room.most.data();
-      strip.most_row = room.most_row;
-      for (int p = 0; p < n_real; ++p) {
-        const Index i = first + p;
-        strip.gap[p] = gaps_[index(layer)].data() + i * stride_;
-        strip.room[p] = room.rows.data() + 3 * p * stride_;
-        T* const turn[2] = {strip.room[p] + stride_, strip.room[p] + 2 * stride_};
-        turns(row_, spins_[index(layer)].data() + i * stride_, turn[0], turn[1]);
-        strip.turn[p][0] = turn[0];
-        strip.turn[p][1] = turn[1];
+      for (int p = 0; p < kPerceptrons; ++p) {
+        const Index i = first + std::min(p, n_real - 1);
+        const Word* const output = spins_[index(layer)].data() + i * words_;
+        Word* const edge = room.rows.data() + 2 * p * words_;
+        Word* const not_output = edge + words_;
+        for (Index w = 0; w < words_; ++w) not_output[w] = ~output[w];
+        strip.gap[p] = gap(layer, i);
+        strip.edge[p] = edge;
+        strip.not_output[p] = not_output;
+        strip.bonds[p] = &bonds_[index(layer)].data()[i];
         strip.input[p] = order.first.data();
         if (!problem_.dense(layer)) {
           for (Index q = 0; q < order.n; ++q)
@@ -100,70 +95,78 @@ class IntegerChain final : public Chain {
 
   void spin_pass(const Schedule& schedule, std::uint64_t sweep, Index pass, int threads,
                  Accepted& accepted) override {
-    const Index n_tiles = row_ / kTilePatterns, n_hidden = depth() - 1;
+    const Index n_blocks = words_ / kBlockWords, n_hidden = depth() - 1;
     if (n_hidden == 0) return;
-    const Index widest = *std::max_element(problem_.widths.begin(), problem_.widths.end());
-    std::vector<Index> counts(index(n_tiles * n_hidden));
-    parallel_for(n_tiles, {threads, 0.03 * problem_.spin_updates()}, [&](Index tile_number) {
-      thread_local IntegerTile<T> tile(0);
-      if (tile.most < widest) tile = IntegerTile<T>(widest);
+    std::vector<Index> counts(index(n_blocks * n_hidden));
+    parallel_for(n_blocks, {threads, 0.02 * problem_.spin_updates()}, [&](Index block) {
+      thread_local IntegerTile tile;
       for (Index k = 0; k < n_hidden; ++k) {
         const Index l = k + 1;
-        const IntegerSpinLayer<T> layer{problem_.width(l),
-                                        problem_.width(l + 1),
-                                        stride_,
-                                        spins_[index(l)].data(),
-                                        gaps_[index(l)].data(),
-                                        static_cast<int>(problem_.n_inputs(l) % 2),
-                                        spins_[index(l + 1)].data(),
-                                        gaps_[index(l + 1)].data(),
-                                        bonds_[index(l + 1)].data(),
-                                        bond_row(l + 1),
-                                        temperature_of(schedule.beta)};
+        tile.reserve(problem_.width(l + 1), n_planes(l + 1));
+        const IntegerSpinLayer layer{problem_.width(l),
+                                     problem_.width(l + 1),
+                                     words_,
+                                     spins_[index(l)].data(),
+                                     gaps_[index(l)].data(),
+                                     n_planes(l),
+                                     n_planes(l + 1),
+                                     static_cast<int>(problem_.n_inputs(l) % 2),
+                                     spins_[index(l + 1)].data(),
+                                     gaps_[index(l + 1)].data(),
+                                     bonds_[index(l + 1)].data(),
+                                     bond_row(l + 1),
+                                     real_.data(),
+                                     problem_.n_patterns,
+                                     temperature_of(schedule.beta)};
         const Words words(seed_, number_, Purpose::kSpin, l, pass, sweep);
-        const Index first = tile_number * kTilePatterns;
-        constexpr Index kNarrow = std::numeric_limits<T>::max() - 1;  // neurons whose sum T holds
-        counts[index(tile_number * n_hidden + k)] = layer.width_above <= kNarrow
-                                                        ? flip_spins<T>(layer, words, first, tile)
-                                                        : flip_spins<std::int16_t>(layer, words, first, tile);
+        counts[index(block * n_hidden + k)] = flip_spins(layer, words, block, tile);
       }
     });
-    for (Index tile = 0; tile < n_tiles; ++tile) {
-      for (Index k = 0; k < n_hidden; ++k) accepted.spins[index(k + 1)] += counts[index(tile * n_hidden + k)];
+    for (Index block = 0; block < n_blocks; ++block) {
+      for (Index k = 0; k < n_hidden; ++k)
+        accepted.spins[index(k + 1)] += counts[index(block * n_hidden + k)];
     }
   }
 
   void energy(Span<double> per_layer) const override {
     for (Index l = 1; l <= depth(); ++l) {
       Index n_errors = 0;
-      for (Index i = 0; i < problem_.width(l); ++i)
-        n_errors += row_errors(row_, gaps_[index(l)].data() + i * stride_);
+      for (Index i = 0; i < problem_.width(l); ++i) {
+        const Word* const sign = gap(l, i) + (n_planes(l) - 1) * words_;
+        for (Index w = 0; w < words_; ++w) n_errors += count_ones(sign[w] & real_.data()[w]);
+      }
       per_layer[l - 1] = static_cast<double>(n_errors);
     }
   }
 
+  // u = floor(n_inputs / 2) - number of negative J_k S_k S
   double rebuild() override {
     double largest = 0;
-    std::vector<std::int32_t> field(index(row_));
     for (Index l = 1; l <= depth(); ++l) {
-      const double unit = 2 / std::sqrt(static_cast<double>(problem_.n_inputs(l)));
+      const Index n = problem_.n_inputs(l);
+      const double unit = 2 / std::sqrt(static_cast<double>(n));
+      Aligned<Bits> negative(round_up(n, 8), Bits{});
+      Aligned<Word> fresh(n_planes(l) * words_);
+      Bits count[kMostPlanes];
       for (Index i = 0; i < problem_.width(l); ++i) {
-        std::fill(field.begin(), field.end(), 0);
-        for (Index q = 0; q < problem_.n_inputs(l); ++q) {
-          const Index k = input(l, i, q);
-          const std::int32_t sign = bond(l, i, k);
-          const std::int8_t* const spin = spins_[index(l - 1)].data() + k * stride_;
-          for (Index m = 0; m < row_; ++m) field[index(m)] += sign * spin[m];
+        for (Index w = 0; w < words_; w += kBlockWords) {
+          const Bits output = load<Bits>(spins_[index(l)].data() + i * words_ + w);
+          for (Index q = 0; q < n; ++q) {
+            const Index k = input(l, i, q);
+            negative.data()[q] = load<Bits>(spins_[index(l - 1)].data() + k * words_ + w) ^ output ^
+                                 every_bit(bond(l, i, k) < 0);
+          }
+          count_rows(negative.data(), n, count, std::max(3, bit_length(n)));
+          Bits borrow = {};
+          for (int p = 0; p < n_planes(l); ++p) {
+            const TwoBits difference = add_bits(every_bit(n / 2 >> p & 1), ~count[p], ~borrow);
+            store(fresh.data() + p * words_ + w, difference.low);
+            borrow = ~difference.high;
+          }
         }
-        const std::int8_t* const spin = spins_[index(l)].data() + i * stride_;
-        T* const gap = gaps_[index(l)].data() + i * stride_;
-        std::int32_t change = 0;
-        for (Index m = 0; m < row_; ++m) {
-          const std::int32_t fresh = (field[index(m)] * spin[m]) >> 1;
-          change = std::max(change, std::abs(fresh - gap[m]));
-          gap[m] = static_cast<T>(fresh);
-        }
-        largest = std::max(largest, change * unit);
+        for (Index m = 0; m < problem_.n_patterns; ++m)
+          largest = std::max(largest, unit * std::abs(number(fresh.data(), l, m) - number(gap(l, i), l, m)));
+        std::copy_n(fresh.data(), fresh.size(), gap(l, i));
       }
     }
     return largest;
@@ -172,13 +175,13 @@ class IntegerChain final : public Chain {
   void set_spins(Index layer, const std::int8_t* spins) override {
     for (Index m = 0; m < problem_.n_patterns; ++m) {
       for (Index i = 0; i < problem_.width(layer); ++i)
-        spins_[index(layer)].data()[i * stride_ + m] = spins[m * problem_.width(layer) + i];
+        set_bit(spins_[index(layer)].data() + i * words_, m, spins[m * problem_.width(layer) + i] < 0);
     }
   }
   void get_spins(Index layer, std::int8_t* spins) const override {
     for (Index m = 0; m < problem_.n_patterns; ++m) {
       for (Index i = 0; i < problem_.width(layer); ++i)
-        spins[m * problem_.width(layer) + i] = spins_[index(layer)].data()[i * stride_ + m];
+        spins[m * problem_.width(layer) + i] = bit_of(spins_[index(layer)].data() + i * words_, m) ? -1 : 1;
     }
   }
   void set_bonds(Index layer, const double* bonds) override {
@@ -220,25 +223,36 @@ class IntegerChain final : public Chain {
 
  private:
   struct BondRoom {
-    Aligned<T> rows;  // (kPerceptrons, 3, stride): a trial, and what turns spins
+    Aligned<Word> rows;  // (kPerceptrons, 2, words): who is at the edge, and the outputs turned over
     Aligned<std::int32_t> most;
-    Index most_row = 0;
     std::vector<std::int32_t> inputs[kPerceptrons];
 
-    void reserve(Index stride, Index n_moves) {
-      if (rows.size() < 3 * kPerceptrons * stride) rows = Aligned<T>(3 * kPerceptrons * stride);
-      if (most_row >= n_moves) return;
-      most_row = round_up(n_moves, Words::kTile / kPerceptrons);
-      most = Aligned<std::int32_t>(kPerceptrons * most_row);
-      for (auto& list : inputs) list.resize(index(most_row));
+    void reserve(Index words, Index n_moves) {
+      if (rows.size() < 2 * kPerceptrons * words) rows = Aligned<Word>(2 * kPerceptrons * words);
+      const Index n_numbers = round_up(kPerceptrons * n_moves, Words::kTile);
+      if (most.size() >= n_numbers) return;
+      most = Aligned<std::int32_t>(n_numbers);
+      for (auto& list : inputs) list.resize(index(n_moves));
     }
   };
 
   static std::size_t index(Index k) { return static_cast<std::size_t>(k); }
   Index depth() const { return problem_.depth(); }
+  int n_planes(Index layer) const { return gap_planes(problem_.n_inputs(layer)); }
   Index bond_row(Index layer) const { return problem_.width(layer); }
   std::int8_t& bond(Index layer, Index i, Index k) {
     return bonds_[index(layer)].data()[k * bond_row(layer) + i];
+  }
+  const Word* gap(Index layer, Index i) const {
+    return gaps_[index(layer)].data() + i * n_planes(layer) * words_;
+  }
+  Word* gap(Index layer, Index i) { return gaps_[index(layer)].data() + i * n_planes(layer) * words_; }
+  // u of a pattern
+  double number(const Word* planes, Index layer, Index m) const {
+    const int top = n_planes(layer) - 1;
+    Index u = -(Index{bit_of(planes + top * words_, m)} << top);
+    for (int p = 0; p < top; ++p) u += Index{bit_of(planes + p * words_, m)} << p;
+    return static_cast<double>(u);
   }
   // Number q of the inputs of a perceptron.
   Index input(Index layer, Index i, Index q) const {
@@ -247,9 +261,10 @@ class IntegerChain final : public Chain {
 
   const Problem& problem_;
   std::uint64_t seed_;
-  Index number_, row_, stride_;                      // patterns, padded; from row to row
-  std::vector<Aligned<std::int8_t>> spins_, bonds_;  // of layers 0 .. L
-  std::vector<Aligned<T>> gaps_;
+  Index number_, words_;                     // words of a row of bits, patterns padded
+  Aligned<Word> real_;                       // (words,): no padding
+  std::vector<Aligned<std::int8_t>> bonds_;  // of layers 0 .. L
+  std::vector<Aligned<Word>> spins_, gaps_;  // (width, words) and (width, n_planes, words)
 };
 
 }  // namespace deepglass::mc

@@ -3,72 +3,23 @@
 // sqrt(n_inputs) r is an integer of the parity of n_inputs, which a flip of an input changes by 2.  Kept is
 // its half, rounded down,
 //     u = floor(sqrt(n_inputs) r / 2),
-// an error where u < 0 (r = 0 is none), so that eight bits do for 255 inputs.  A flip of input k changes u to
-// u - J_k S_k S, a flip of the output S to -u - parity.  Spins are +-1.  Rows (neuron, pattern) are padded to
-// kTilePatterns; a pad has spin 0 and u = 0, which no move changes.
+// an error where u < 0 (r = 0 is none).  A flip of input k changes u to u - J_k S_k S, a flip of the output S
+// to -u - parity.  So a move of an input makes or mends an error only where u is at the edge, 0 or -1, and
+// there it leaves an error where u falls.  Spins are bits, set for -1, and u is in planes of bits.  Rows
+// (neuron, pattern) are padded to kBlock patterns; what stands in the padding means nothing.
 #pragma once
 
 #include <limits>
 
+#include "deepglass/mc/bit_planes.hpp"
 #include "deepglass/mc/random_streams.hpp"
 
 namespace deepglass::mc {
 
-#if defined(__AVX512BW__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-
-template <class T>
-struct VectorOf {
-  typedef T Type __attribute__((vector_size(kVectorBytes)));
-};
-template <class T>
-using Vector = typename VectorOf<T>::Type;
-template <class T>
-constexpr int kPerVector = kVectorBytes / static_cast<int>(sizeof(T));
-
-typedef std::int8_t HalfVector __attribute__((vector_size(kVectorBytes / 2)));
-
-// Numbers of one or two bytes as vectors of T, and back.
-template <class T, class From>
-DEEPGLASS_LANES Vector<T> load_as(const From* p) {
-  if constexpr (sizeof(T) == sizeof(From)) {
-    return load<Vector<T>>(p);
-  } else {
-    return __builtin_convertvector(load<HalfVector>(p), Vector<T>);
-  }
+// Planes of u, from -n/2 to n/2, or from -(n+1)/2 to (n-1)/2 for odd n.
+inline int gap_planes(Index n_inputs) {
+  return bit_length(n_inputs / 2) + 1;
 }
-template <class To, class V>
-DEEPGLASS_LANES void store_as(To* p, V x) {
-  if constexpr (sizeof(To) == sizeof x[0]) {
-    store(p, x);
-  } else {
-    store(p, __builtin_convertvector(x, HalfVector));
-  }
-}
-
-DEEPGLASS_LANES int count_negative(Vector<std::int8_t> x) {
-#if defined(__AVX512BW__)
-  return __builtin_popcountll(_mm512_movepi8_mask(reinterpret_cast<__m512i>(x)));
-#elif defined(__AVX2__)
-  return __builtin_popcount(static_cast<unsigned>(_mm256_movemask_epi8(reinterpret_cast<__m256i>(x))));
-#elif defined(__SSE2__)
-  return __builtin_popcount(static_cast<unsigned>(_mm_movemask_epi8(reinterpret_cast<__m128i>(x))));
-#else
-  int n = 0;
-  for (int k = 0; k < kPerVector<std::int8_t>; ++k) n += x[k] < 0;
-  return n;
-#endif
-}
-DEEPGLASS_LANES int count_negative(Vector<std::int16_t> x) {
-  return count_negative(reinterpret_cast<Vector<std::int8_t>>(x < 0)) / 2;
-}
-
-constexpr int kTilePatterns = 64;  // a cache line of bytes
 
 // The largest rise of the number of errors that each number of a tile accepts: -T log(u), rounded down.
 inline void largest_rises(const Words& words, Index t, float temperature, std::int32_t most,
@@ -84,290 +35,261 @@ inline void largest_rises(const Words& words, Index t, float temperature, std::i
 // ---- Spins
 
 // Layer l and the one above it, as the spins of l see them.
-template <class T>
 struct IntegerSpinLayer {
   Index width, width_above;
-  Index row;          // from neuron to neuron
-  std::int8_t* spin;  // (width, row)
-  T* gap;             // (width, row): u
-  int parity;         // of n_inputs
-  const std::int8_t* spin_above;
-  T* gap_above;
+  Index words;  // of a row of bits
+  Word* spin;   // (width, words)
+  Word* gap;    // (width, n_planes, words): u
+  int n_planes, n_planes_above;
+  int parity;  // of n_inputs
+  const Word* spin_above;
+  Word* gap_above;
   const std::int8_t* bonds;  // (width, bond_row): J of layer l + 1, 0 where there is none
   Index bond_row;
+  const Word* real;  // no padding
+  Index n_patterns;
   float temperature;
 };
 
-// The layer above for kTilePatterns patterns: for each neuron -S, f, S, where f is u for S = 1 and -1 - u for
-// S = -1.  It goes with the field: a flip of S_i changes it to f - J S_i, whatever S is.
-template <class T>
+// The layer above for kBlock patterns.
 struct IntegerTile {
-  static constexpr int kRow = 3 * kTilePatterns;
-  explicit IntegerTile(Index most_outputs) : rows(most_outputs * kRow), most(most_outputs) {}
-  Aligned<T> rows;
-  Index most;
+  Aligned<Bits> spins, planes;
+  Aligned<Bits> errors;  // after a flip
+
+  void reserve(Index width, int n_planes) {
+    if (spins.size() < width) spins = Aligned<Bits>(width);
+    if (planes.size() < width * n_planes) planes = Aligned<Bits>(width * n_planes);
+    if (errors.size() < round_up(width, 8)) errors = Aligned<Bits>(round_up(width, 8));
+  }
 };
 
 constexpr int kBatch = Words::kTile / kLanes;  // spins for which one tile of random numbers suffices
+constexpr int kMostPlanes = 16;
 
-// Largest rises for kBatch spins and kTilePatterns patterns; each sixteen of them have tiles of their own.
-template <class R>
-void spin_rises(const Words& words, Index first_tile, Index tiles_of_sixteen, float temperature, R* rise) {
-  for (int part = 0; part < kTilePatterns / kLanes; ++part) {
+// Largest rises for kBatch spins and kBlock patterns, in planes; each sixteen patterns have tiles of their
+// own.
+inline void spin_rises(const Words& words, Index first_tile, Index tiles_of_sixteen, Index n_patterns,
+                       float temperature, int n_planes, Bits (*rise)[kMostPlanes]) {
+  alignas(64) std::uint8_t byte[2][kBatch][kBlock] = {};
+  for (int part = 0; part * kLanes < std::min(n_patterns, kBlock); ++part) {
     alignas(64) std::int32_t wide[Words::kTile];
-    largest_rises(words, first_tile + part * tiles_of_sixteen, temperature, std::numeric_limits<R>::max(),
-                  wide);
+    largest_rises(words, first_tile + part * tiles_of_sixteen, temperature, (1 << n_planes) - 1, wide);
     for (int i = 0; i < kBatch; ++i) {
       for (int c = 0; c < kLanes; ++c) {
-        rise[i * kTilePatterns + part * kLanes + c] = static_cast<R>(wide[i * kLanes + c]);
+        byte[0][i][part * kLanes + c] = static_cast<std::uint8_t>(wide[i * kLanes + c]);
       }
+      if (n_planes <= 8) continue;
+      for (int c = 0; c < kLanes; ++c) {
+        byte[1][i][part * kLanes + c] = static_cast<std::uint8_t>(wide[i * kLanes + c] >> 8);
+      }
+    }
+  }
+  for (int i = 0; i < kBatch; ++i) {
+    for (int half = 0; 8 * half < n_planes; ++half) {
+      std::memcpy(rise[i] + 8 * half, byte[half][i], sizeof byte[half][i]);
+      transpose_bytes(rise[i] + 8 * half);
     }
   }
 }
 
-// What is to be taken for a bond of -1, 0 and 1.
-template <class T>
+// What a flip of spin S does to u of a neuron above with spin S_j, by the bond J = -1, 0, 1 between them: it
+// rises where the bits of S_j and `up` differ.
 struct ByBond {
-  alignas(64) T value[3][kTilePatterns] = {};
+  Bits up[3], changed[3];
+
+  ByBond(Bits spin, Bits flipped) : up{~spin, spin, spin}, changed{flipped, Bits{}, flipped} {}
 };
 
-// Makes the flips `done` of the spin before, and gives, but for the sign of this spin S, the rise of the
-// number of errors in the layer above if it flips:
-//     sum_j J_j S_j [f_j = edge],  edge = 0 for J_j S = 1 and -1 for J_j S = -1.
-// (For J = 0 what is added is f [f = 0] = 0.)
-template <class R, class T>
-DEEPGLASS_LANES void try_spins(Index width_above, const std::int8_t* bond_before, const ByBond<T>& done,
-                               const std::int8_t* bond, const ByBond<T>& edge, T* rows, R* sum) {
-  using V = Vector<T>;
-  constexpr int kVectors = kTilePatterns / kPerVector<T>;
-  constexpr Index kMost = std::numeric_limits<T>::max();  // neurons until a sum could overflow
-  std::memset(sum, 0, kTilePatterns * sizeof(R));
-  for (Index first = 0; first < width_above; first += kMost) {
-    const Index last = std::min(width_above, first + kMost);
-    V partial[kVectors] = {};
-    for (Index j = first; j < last; ++j) {
-      const T* const change = done.value[1] + bond_before[j] * kTilePatterns;
-      const T* const at_edge = edge.value[1] + bond[j] * kTilePatterns;
-      T* const f = rows + j * IntegerTile<T>::kRow + kTilePatterns;
-      const T* const spin = f + bond[j] * kTilePatterns;
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const int at = v * kPerVector<T>;
-        const V now = load<V>(f + at) + load<V>(change + at);
-        store(f + at, now);
-        partial[v] += (now == load<V>(at_edge + at)) & load<V>(spin + at);
+// Makes the flips `done` of the spin before.  Gives the errors of the neurons above if this spin flips.
+template <int kPlanes>  // 0: n_planes
+inline void try_spins(Index width_above, int n_planes, const std::int8_t* bond_before, const ByBond& done,
+                      const std::int8_t* bond, const ByBond& trial, IntegerTile& tile) {
+  if constexpr (kPlanes > 0) n_planes = kPlanes;
+  Word* planes = reinterpret_cast<Word*>(tile.planes.data());
+  for (Index j = 0; j < width_above; ++j, planes += n_planes * kBlockWords) {
+    const Index before = bond_before[j], now = bond[j];
+    const Bits spin = tile.spins.data()[j];
+    const Edge u = step(planes, kBlockWords, n_planes, done.changed[1 + before], spin ^ done.up[1 + before]);
+    const Bits up = spin ^ trial.up[1 + now];
+    tile.errors.data()[j] = u.negative ^ (u.at_edge & trial.changed[1 + now] & ~(up ^ u.negative));
+  }
+}
+
+using TrySpins = void (*)(Index, int, const std::int8_t*, const ByBond&, const std::int8_t*, const ByBond&,
+                          IntegerTile&);
+inline TrySpins try_spins_of(int n_planes) {
+  switch (n_planes) {
+    case 5:
+      return try_spins<5>;
+    case 6:
+      return try_spins<6>;
+    case 7:
+      return try_spins<7>;
+    case 8:
+      return try_spins<8>;
+    default:
+      return try_spins<0>;
+  }
+}
+
+// Tries each spin of a layer once, in kBlock patterns.  Gives the number accepted.
+inline Index flip_spins(const IntegerSpinLayer& layer, const Words& words, Index block, IntegerTile& tile) {
+  const Index first = block * kBlockWords;
+  const int n_planes = layer.n_planes, n_planes_above = layer.n_planes_above;
+  const auto copy = [&](auto&& one) {
+    for (Index j = 0; j < layer.width_above; ++j) {
+      for (int p = 0; p < n_planes_above; ++p) {
+        const Index at = j * n_planes_above + p;
+        one(layer.gap_above + at * layer.words + first, tile.planes.data()[at]);
       }
     }
-    alignas(64) T all[kTilePatterns];
-    std::memcpy(all, partial, sizeof all);
-    for (int at = 0; at < kTilePatterns; at += kPerVector<R>)
-      store(sum + at, load<Vector<R>>(sum + at) + load_as<R>(all + at));
-  }
-}
-
-// Accepts or rejects the flips of one spin.  Gives the number accepted; `done` is what they do to f above.
-template <class R, class T>
-DEEPGLASS_LANES Index decide_spins(const R* sum, const R* most, int parity, std::int8_t* spin, T* gap,
-                                   ByBond<T>& done) {
-  using V = Vector<R>;
-  Index n_accepted = 0;
-  for (int at = 0; at < kTilePatterns; at += kPerVector<R>) {
-    const V s = load_as<R>(spin + at), u = load_as<R>(gap + at), sign = s < 0;
-    const V turned = ~u + static_cast<R>(1 - parity);
-    const V above = (load<V>(sum + at) ^ sign) - sign;
-    const V yes = (above + (u < 0) - (turned < 0) <= load<V>(most + at)) & (s != 0);
-    const V change = s & yes;
-    store_as(done.value[0] + at, change);
-    store_as(done.value[2] + at, -change);
-    store_as(gap + at, yes ? turned : u);
-    store_as(spin + at, (s ^ yes) - yes);
-    n_accepted += count_negative(yes);
-  }
-  return n_accepted;
-}
-
-// Tries each spin of a layer once, in kTilePatterns patterns.  Gives the number accepted.  R holds a rise,
-// from -width_above - 1 to width_above + 1.
-template <class R, class T>
-Index flip_spins(const IntegerSpinLayer<T>& layer, const Words& words, Index first, IntegerTile<T>& tile) {
-  using V = Vector<T>;
-  T* const rows = tile.rows.data();
+  };
+  copy([](const Word* gap, Bits& plane) { plane = load<Bits>(gap); });
   for (Index j = 0; j < layer.width_above; ++j) {
-    const Index from = j * layer.row + first;
-    T* const row = rows + j * IntegerTile<T>::kRow;
-    for (int at = 0; at < kTilePatterns; at += kPerVector<T>) {
-      const V s = load_as<T>(layer.spin_above + from + at);
-      store(row + at, -s);
-      store(row + kTilePatterns + at, load<V>(layer.gap_above + from + at) ^ (s < 0));
-      store(row + 2 * kTilePatterns + at, s);
-    }
+    tile.spins.data()[j] = load<Bits>(layer.spin_above + j * layer.words + first);
+    tile.errors.data()[j] = tile.planes.data()[j * n_planes_above + n_planes_above - 1];
   }
-  Index n_accepted = 0;
+  std::fill(tile.errors.data() + layer.width_above, tile.errors.data() + round_up(layer.width_above, 8),
+            Bits{});
+  const int n_count = std::max(3, bit_length(layer.width_above + 1));
+  Bits kept[kMostPlanes], count[kMostPlanes];  // number of errors above
+  count_rows(tile.errors.data(), layer.width_above, kept, n_count);
+
+  const TrySpins try_all = try_spins_of(n_planes_above);
+  const Bits real = load<Bits>(layer.real + first);
   const Index tiles_of_sixteen = round_up(layer.width, kBatch) / kBatch;
-  alignas(64) R most[kBatch * kTilePatterns];
-  alignas(64) R sum[kTilePatterns];
-  ByBond<T> done, edge;
-  const std::int8_t* before = layer.bonds;
+  Bits most[kBatch][kMostPlanes];
+  ByBond done(Bits{}, Bits{});
+  const std::int8_t* bond_before = layer.bonds;
+  Index n_accepted = 0;
   for (Index i = 0; i < layer.width; ++i) {
     if (i % kBatch == 0) {
-      spin_rises(words, first / kLanes * tiles_of_sixteen + i / kBatch, tiles_of_sixteen, layer.temperature,
-                 most);
+      spin_rises(words, block * (kBlock / kLanes) * tiles_of_sixteen + i / kBatch, tiles_of_sixteen,
+                 layer.n_patterns - block * kBlock, layer.temperature, n_count, most);
     }
+    Word* const spin = layer.spin + i * layer.words + first;
+    Word* const gap = layer.gap + i * n_planes * layer.words + first;
+    const Bits s = load<Bits>(spin);
     const std::int8_t* const bond = layer.bonds + i * layer.bond_row;
-    std::int8_t* const spin = layer.spin + i * layer.row + first;
-    for (int at = 0; at < kTilePatterns; at += kPerVector<T>) {
-      const V sign = load_as<T>(spin + at) < 0;
-      store(edge.value[0] + at, ~sign);
-      store(edge.value[2] + at, sign);
+    try_all(layer.width_above, n_planes_above, bond_before, done, bond, ByBond(s, every_bit(true)), tile);
+    count_rows(tile.errors.data(), layer.width_above, count, n_count);
+
+    Bits not_zero = {};
+    for (int p = 0; p < n_planes; ++p) not_zero |= load<Bits>(gap + p * layer.words);
+    const Bits own = load<Bits>(gap + (n_planes - 1) * layer.words);
+    const Bits own_after = layer.parity == 1 ? ~own : ~own & not_zero;
+    // count + own_after <= kept + own + most: nothing is to be borrowed in the end
+    Bits carry = own, borrow = own_after;
+    for (int p = 0; p < n_count; ++p) {
+      const TwoBits sum = add_bits(kept[p], most[i % kBatch][p], carry);
+      carry = sum.high;
+      borrow = add_bits(~sum.low, count[p], borrow).high;
     }
-    try_spins<R>(layer.width_above, before, done, bond, edge, rows, sum);
-    n_accepted += decide_spins<R>(sum, most + i % kBatch * kTilePatterns, layer.parity, spin,
-                                  layer.gap + i * layer.row + first, done);
-    before = bond;
-  }
-  for (Index j = 0; j < layer.width_above; ++j) {
-    const Index to = j * layer.row + first;
-    const T* const f = rows + j * IntegerTile<T>::kRow + kTilePatterns;
-    const T* const change = done.value[1] + before[j] * kTilePatterns;
-    for (int at = 0; at < kTilePatterns; at += kPerVector<T>) {
-      const V s = load_as<T>(layer.spin_above + to + at);
-      store(layer.gap_above + to + at, (load<V>(f + at) + load<V>(change + at)) ^ (s < 0));
+    const Bits yes = (carry | ~borrow) & real;
+
+    n_accepted += count_ones(yes);
+    for (int p = 0; p < n_count; ++p) kept[p] ^= (kept[p] ^ count[p]) & yes;
+    store(spin, s ^ yes);
+    Bits add = layer.parity == 1 ? Bits{} : yes;
+    for (int p = 0; p < n_planes; ++p) {
+      const Bits turned = load<Bits>(gap + p * layer.words) ^ yes;
+      store(gap + p * layer.words, turned ^ add);
+      add &= turned;
     }
+    done = ByBond(s, yes);
+    bond_before = bond;
   }
+  try_all(layer.width_above, n_planes_above, bond_before, done, bond_before, done, tile);
+  copy([](Word* gap, const Bits& plane) { store(gap, plane); });
   return n_accepted;
 }
 
 // ---- Bonds
 
-constexpr int kPerceptrons = 4;  // with common blocks of random numbers
+constexpr int kPerceptrons = 4;  // with common blocks of random numbers, and side by side in FourInts
 
-template <class T>
-std::int32_t row_errors(Index row, const T* gap) {
-  std::int32_t n_errors = 0;
-  for (Index m = 0; m < row; m += kPerVector<T>) n_errors += count_negative(load<Vector<T>>(gap + m));
-  return n_errors;
-}
-
-// For each output S what makes -J S_k S of an input S_k, by exclusive or: 0 for J S = -1, and -2 for J S = 1.
-template <class T>
-void turns(Index row, const std::int8_t* output, T* positive, T* negative) {
-  for (Index m = 0; m < row; m += kPerVector<T>) {
-    const Vector<T> s = load_as<T>(output + m);
-    store(positive + m, (s > 0) & -2);
-    store(negative + m, (s < 0) & -2);
-  }
-}
-
-// Sum of all bytes, taken as 0 .. 255.
-template <class V>
-DEEPGLASS_LANES std::int32_t add_bytes(V x) {
-#if defined(__SSE2__)
-  typedef std::int64_t Sums __attribute__((vector_size(kVectorBytes)));
-#if defined(__AVX512BW__)
-  const Sums s = reinterpret_cast<Sums>(_mm512_sad_epu8(reinterpret_cast<__m512i>(x), __m512i{}));
-  return static_cast<std::int32_t>(((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])));
-#elif defined(__AVX2__)
-  const Sums s = reinterpret_cast<Sums>(_mm256_sad_epu8(reinterpret_cast<__m256i>(x), __m256i{}));
-  return static_cast<std::int32_t>((s[0] + s[1]) + (s[2] + s[3]));
-#else
-  const Sums s = reinterpret_cast<Sums>(_mm_sad_epu8(reinterpret_cast<__m128i>(x), __m128i{}));
-  return static_cast<std::int32_t>(s[0] + s[1]);
-#endif
-#else
-  std::uint8_t byte[kVectorBytes];
-  std::memcpy(byte, &x, sizeof byte);
-  std::int32_t sum = 0;
-  for (const std::uint8_t b : byte) sum += b;
-  return sum;
-#endif
-}
-
-// u after a flip of a bond, and the number of errors.
-template <class T>
-DEEPGLASS_LANES std::int32_t try_bond(Index row, const T* gap, const T* turn, const std::int8_t* spin,
-                                      T* moved) {
-  using V = Vector<T>;
-  constexpr int kVectors = kTilePatterns / kPerVector<T>;
-  constexpr Index kMost = 127 / kVectors * kTilePatterns;  // patterns until a byte could overflow
-  std::int32_t n_errors = 0;
-  for (Index first = 0; first < row; first += kMost) {
-    const Index last = std::min(row, first + kMost);
-    V sum = {};
-    for (Index m = first; m < last; m += kTilePatterns) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const Index at = m + v * kPerVector<T>;
-        const V u = load<V>(gap + at) + (load_as<T>(spin + at) ^ load<V>(turn + at));
-        store(moved + at, u);
-        sum -= u < 0;
-      }
-    }
-    n_errors += add_bytes(sum);
-  }
-  return n_errors;
-}
-
-// kPerceptrons perceptrons of a layer.
-template <class T>
+// kPerceptrons perceptrons of a layer whose bonds are tried.
 struct IntegerStrip {
-  Index row;  // patterns, padded
+  Index words;
   Index n_moves;
+  int n_planes;
   const std::int32_t* input[kPerceptrons];  // (n_moves,): the bonds that are tried, one after the other
-  const std::int8_t* spins_below;           // (width below, stride)
-  Index stride;
-  T* gap[kPerceptrons];            // (row,)
-  T* room[kPerceptrons];           // (row,): where a trial is written
-  const T* turn[kPerceptrons][2];  // (row,) for J = 1 and -1
-  std::int8_t* bonds;              // of the first perceptron; (input, bond_row)
+  const Word* spins_below;                  // (width below, words)
+  Word* gap[kPerceptrons];                  // (n_planes, words)
+  Word* edge[kPerceptrons];                 // (words,): u = 0 or -1
+  const Word* not_output[kPerceptrons];     // (words,)
+  const Word* real;                         // (words,): no padding
+  std::int8_t* bonds[kPerceptrons];         // (input, bond_row)
   Index bond_row;
-  const std::int32_t* most;  // (kPerceptrons, most_row): largest rises
-  Index most_row;
+  const std::int32_t* most;  // (n_moves, kPerceptrons): largest rises
 };
 
-// Tries all bonds of the first n_real perceptrons of a strip.  Gives the number accepted.
-template <class T>
-Index flip_bonds(IntegerStrip<T> strip, int n_real) {
-  T* rows[kPerceptrons][2];
-  int moved[kPerceptrons] = {};  // the gaps are in this row
-  std::int32_t n_errors[kPerceptrons];
-  for (int p = 0; p < n_real; ++p) {
-    rows[p][0] = strip.gap[p];
-    rows[p][1] = strip.room[p];
-    n_errors[p] = row_errors(strip.row, strip.gap[p]);
+// Patterns with u < 0, u < -1 and u = 0 or -1.
+struct EdgeCounts {
+  FourInts errors = {}, beyond = {}, edge = {};
+};
+
+// Changes u of a perceptron where `changed` as the flip of a bond does, and counts.
+inline void flip_bond(const IntegerStrip& strip, int p, const Word* spin, bool negative, Bits changed,
+                      EdgeCounts& counts) {
+  int n_errors = 0, n_beyond = 0, n_edge = 0;
+  for (Index w = 0; w < strip.words; w += kBlockWords) {
+    const Bits down = load<Bits>(spin + w) ^ load<Bits>(strip.not_output[p] + w) ^ every_bit(negative);
+    const Edge u = step(strip.gap[p] + w, strip.words, strip.n_planes, changed, ~down);
+    const Bits real = load<Bits>(strip.real + w), edge = u.at_edge & real, errors = u.negative & real;
+    store(strip.edge[p] + w, edge);
+    n_errors += count_ones(errors);
+    n_beyond += count_ones(errors & ~edge);
+    n_edge += count_ones(edge);
   }
+  counts.errors[p] = n_errors;
+  counts.beyond[p] = n_beyond;
+  counts.edge[p] = n_edge;
+}
+
+// Tries all bonds of a strip.  Gives the number accepted.
+inline Index flip_bonds(const IntegerStrip& strip, int n_real) {
+  const Index words = strip.words;
+  EdgeCounts counts;
+  for (int p = 0; p < n_real; ++p) flip_bond(strip, p, strip.real, false, Bits{}, counts);
   Index n_accepted = 0;
   for (Index q = 0; q < strip.n_moves; ++q) {
-    for (int p = 0; p < n_real; ++p) {
-      const Index k = strip.input[p][q];
-      std::int8_t& bond = strip.bonds[k * strip.bond_row + p];
-      const std::int32_t rise = try_bond(strip.row, rows[p][moved[p]], strip.turn[p][bond < 0],
-                                         strip.spins_below + k * strip.stride, rows[p][1 - moved[p]]) -
-                                n_errors[p];
-      const int yes =
-          rise <= strip.most[p * strip.most_row + q];  // not for a branch: nobody could predict it
-      moved[p] ^= yes;
-      n_errors[p] += rise & -yes;
-      bond = static_cast<std::int8_t>((bond ^ -yes) + yes);
-      n_accepted += yes;
+    Index input[kPerceptrons];
+    Bits sum[kPerceptrons];  // how many at the edge fall if the bond is +1
+#pragma GCC unroll 4
+    for (int p = 0; p < kPerceptrons; ++p) {
+      input[p] = strip.input[p][q];
+      sum[p] =
+          count_common_ones(words, strip.edge[p], strip.spins_below + input[p] * words, strip.not_output[p]);
     }
-  }
-  for (int p = 0; p < n_real; ++p) {
-    if (moved[p]) std::memcpy(strip.gap[p], strip.room[p], static_cast<std::size_t>(strip.row) * sizeof(T));
+    const auto negative_of = [&](int p) { return strip.bonds[p][input[p] * strip.bond_row] >> 1; };
+    const FourInts negative{negative_of(0), negative_of(1), negative_of(2), negative_of(3)};
+    const FourInts falls = add_rows_of_four(sum);
+    const FourInts errors = counts.beyond + (counts.edge & negative) + ((falls ^ negative) - negative);
+    const FourInts yes = errors - counts.errors <= load<FourInts>(strip.most + kPerceptrons * q);
+    for (unsigned accepted = mask_bits(yes); accepted != 0; accepted &= accepted - 1) {
+      const int p = __builtin_ctz(accepted);
+      std::int8_t& bond = strip.bonds[p][strip.input[p][q] * strip.bond_row];
+      flip_bond(strip, p, strip.spins_below + strip.input[p][q] * words, bond < 0, every_bit(true), counts);
+      bond = static_cast<std::int8_t>(-bond);
+      ++n_accepted;
+    }
   }
   return n_accepted;
 }
 
-// Largest rises for the bonds of a strip: a tile has numbers for each perceptron, move by move.
-inline void bond_rises(const Words& words, Index strip, Index n_moves, float temperature, std::int32_t* rise,
-                       Index rise_row) {
+// Largest rises for the bonds of a strip, n_moves rounded up to whole tiles; below all rises where there are
+// no perceptrons.
+inline void bond_rises(const Words& words, Index strip, Index n_moves, float temperature, int n_real,
+                       std::int32_t* rise) {
   constexpr Index kMoves = Words::kTile / kPerceptrons;
   const Index tiles = round_up(n_moves, kMoves) / kMoves;
-  alignas(64) std::int32_t number[Words::kTile];
   for (Index t = 0; t < tiles; ++t) {
-    largest_rises(words, strip * tiles + t, temperature, std::numeric_limits<std::int16_t>::max(), number);
-    for (int p = 0; p < kPerceptrons; ++p) {
-      for (Index q = 0; q < kMoves; ++q) rise[p * rise_row + t * kMoves + q] = number[q * kPerceptrons + p];
-    }
+    largest_rises(words, strip * tiles + t, temperature, std::numeric_limits<std::int16_t>::max(),
+                  rise + t * Words::kTile);
+  }
+  for (int p = n_real; p < kPerceptrons; ++p) {
+    for (Index q = 0; q < n_moves; ++q) rise[kPerceptrons * q + p] = std::numeric_limits<std::int32_t>::min();
   }
 }
 

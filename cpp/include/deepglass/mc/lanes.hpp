@@ -117,6 +117,17 @@ DEEPGLASS_LANES Ints widen(const std::uint8_t* p) {
 #endif
 }
 
+DEEPGLASS_LANES Ints widen(const std::uint16_t* p) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Ints>(
+      _mm512_maskz_cvtepu16_epi32(0xFFFF, _mm256_load_si256(reinterpret_cast<const __m256i*>(p))));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Ints>(_mm256_cvtepu16_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p))));
+#else
+  return Ints{p[0], p[1], p[2], p[3]};
+#endif
+}
+
 // Half as many lanes: what one turn of the spin phase decides on.
 constexpr int kHalf = 8;
 typedef float HalfFloats __attribute__((vector_size(4 * kHalf)));
@@ -129,6 +140,16 @@ DEEPGLASS_LANES unsigned mask_bits(HalfInts mask) {
 #else
   unsigned bits = 0;
   for (int k = 0; k < kHalf; ++k) bits |= static_cast<unsigned>(mask[k] & 1) << k;
+  return bits;
+#endif
+}
+
+DEEPGLASS_LANES unsigned mask_bits(FourInts mask) {
+#if defined(__SSE2__)
+  return static_cast<unsigned>(_mm_movemask_ps(reinterpret_cast<__m128>(mask)));
+#else
+  unsigned bits = 0;
+  for (int k = 0; k < 4; ++k) bits |= static_cast<unsigned>(mask[k] & 1) << k;
   return bits;
 #endif
 }
@@ -201,8 +222,21 @@ DEEPGLASS_LANES auto add_four_rows(const Eight* row) {
          __builtin_shufflevector(two[0], two[1], 1, 3, 5, 7);
 }
 template <class Eight>
+DEEPGLASS_LANES Eight add_halves(Eight a, Eight b) {
+  return __builtin_shufflevector(a, b, 0, 1, 2, 3, 12, 13, 14, 15) +
+         __builtin_shufflevector(a, b, 4, 5, 6, 7, 8, 9, 10, 11);
+}
+template <class Eight>
+DEEPGLASS_LANES Eight add_quarters(Eight a, Eight b) {
+  return __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13) +
+         __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+}
+template <class Eight>
 DEEPGLASS_LANES Eight add_rows(const Eight* row) {
-  return __builtin_shufflevector(add_four_rows(row), add_four_rows(row + 4), 0, 1, 2, 3, 4, 5, 6, 7);
+  const Eight x = add_quarters(add_halves(row[0], row[4]), add_halves(row[1], row[5])),
+              y = add_quarters(add_halves(row[2], row[6]), add_halves(row[3], row[7]));
+  return __builtin_shufflevector(x, y, 0, 2, 8, 10, 4, 6, 12, 14) +
+         __builtin_shufflevector(x, y, 1, 3, 9, 11, 5, 7, 13, 15);
 }
 
 // -log(u), u = ((word >> 1) + 1/2) / 2^31, to 2e-8 absolutely: a Metropolis move is accepted where
@@ -220,6 +254,15 @@ DEEPGLASS_LANES Floats minus_log_uniform(Ints word) {
   const Floats p = even + f * odd;
   const Floats log_mantissa = f - (z * 0.5f - z * f * p);
   return __builtin_convertvector(31 - exponent, Floats) * 0.69314718056f - log_mantissa;
+}
+
+// The same to 1e-3, u = (number + 1/2) / 2^16: log2(x) is nearly linear in the bits of x.
+DEEPGLASS_LANES Floats rough_minus_log(const std::uint16_t* number) {
+  const Floats x = __builtin_convertvector(widen(number), Floats) + 0.5f;
+  const Ints bits = reinterpret_cast<Ints>(x);
+  const Floats m = reinterpret_cast<Floats>((bits & 0x7FFFFF) | 0x3F800000);
+  const Floats rest = ((m * 0.15824864f - 1.05187474f) * m + 2.04788374f) * m - 1.15362052f;
+  return ((16.0f + 127.0f - rest) - __builtin_convertvector(bits, Floats) * 0x1p-23f) * 0.69314718056f;
 }
 
 // cos and sin of an angle in -pi .. pi, to 2e-7, from the half angle; Chebyshev series in its square.

@@ -11,7 +11,7 @@
 
 namespace deepglass::mc {
 
-enum class Purpose { kSpin, kBond, kAngle, kMatching, kTrajectory };
+enum class Purpose { kSpin, kBond, kAngle, kMatching, kTrajectory, kSpinLow };
 
 constexpr Index kMostChains = Index{1} << 24, kMostLayers = (Index{1} << 12) - 1, kMostPasses = 256;
 
@@ -32,6 +32,14 @@ class Words {
     deepglass::detail::philox_tile(seed_, stream_, base_ + first, tile);
     const std::uint64_t* const words = tile.word[0];
     for (int f = 0; f < kTile; ++f) out[f] = static_cast<std::int32_t>(static_cast<std::uint32_t>(words[f]));
+  }
+
+  // Number f of tile t alone.
+  std::uint32_t number(Index t, int f) const {
+    constexpr int kBlocks = deepglass::detail::kTile;
+    const std::uint64_t block =
+        static_cast<std::uint64_t>(t) * kBlocks + static_cast<std::uint64_t>(f % kBlocks);
+    return Philox(seed_, stream_).block(base_ + block)[static_cast<std::size_t>(f / kBlocks)];
   }
 
  private:

@@ -40,9 +40,15 @@ struct GaussianNodes {
       const double n = std::ceil((right - left) / widest * (1 - 1e-12)), width = (right - left) / n;
       for (double k = 0; k < n; ++k) {
         const double middle = left + (k + 0.5) * width, half = 0.5 * width;
-        for (std::size_t j = 0; j < kPanelNodes; ++j) {
-          z.push_back(middle + half * unit.nodes[j]);
-          weight.push_back(half * unit.weights[j]);
+        const std::size_t first = z.size();
+        z.resize(first + kPanelNodes);
+        weight.resize(first + kPanelNodes);
+        const double *x = unit.nodes.data(), *w = unit.weights.data();
+        double *z_out = z.data() + first, *w_out = weight.data() + first;
+#pragma omp simd
+        for (int j = 0; j < kPanelNodes; ++j) {
+          z_out[j] = middle + half * x[j];
+          w_out[j] = half * w[j];
         }
       }
       left = right;

@@ -205,6 +205,8 @@ class GapSearch {
       const Gap::Place at = gaps_[i]->at(v);
       value += factors_[i].power * at.value;
       slope += factors_[i].power * at.slope;
+      // Past w = 0, where an atom at 0 was left out, z = w^t ... has another branch.
+      if (kind_ == Convolution::kProduct && factors_[i].power != 1 && at.sign < 0) return {0, -1};
       if (gaps_.size() > 1) sign *= at.sign;
     }
     if (kind_ == Convolution::kSum) {

@@ -61,7 +61,8 @@ struct Differential {
 //   x: M_nu(x) = u                             point in nu_l;  (1 + u)(1 + ratio u)/u for Marchenko-Pastur
 //   p <- x y u/(1 + u),  M <- u,  G <- (1 + u)/p.
 //
-// Unknown: the first y, and the x of layers other than Marchenko-Pastur, all by Newton's method together.
+// Unknown: all y (as differences they would cancel where z is small) and the x where M_nu has no explicit
+// inverse, by Newton's method together.
 class LayerChain {
  public:
   LayerChain(MeasurePointer base, std::vector<Layer> layers)
@@ -82,58 +83,54 @@ class LayerChain {
   }
 
   void begin(Complex z, std::vector<Complex>& state) const {
-    state.assign(1, 0);
-    Complex p = z, y = 0;
+    state.clear();
+    Complex p = z;
     for (std::size_t l = layers_.size(); l-- > 0;) {
-      if (layers_[l].inverse == Layer::Inverse::kUnknown) state.insert(state.begin() + 1, p / inner_mean_[l]);
-      y = p / factor_mean_[l];
+      if (layers_[l].inverse == Layer::Inverse::kUnknown) state.insert(state.begin(), p / inner_mean_[l]);
+      const Complex y = p / factor_mean_[l];
+      state.insert(state.begin(), y);
       p = y / layers_[l].scale - layers_[l].shift;
     }
-    state[0] = y;
   }
 
   bool step(Complex z, const std::vector<Complex>& state, Step& out) const {
     using detail::Differential;
-    const Layer& first = layers_[0];
-    const Complex inner = state[0] / first.scale, start = inner - first.shift;
+    const Complex start = state[0] / layers_[0].scale - layers_[0].shift, by_log = state[0] / layers_[0].scale;
     const Transforms t = base_->transforms(start);
-    Differential p{start, 0, inner};
-    Differential u{t.m.value, 0, t.m.slope * inner}, g{t.g.value, 0, t.g.slope * inner};
-    Differential complete = p * g;
-    out.change.assign(1, 0);
+    Differential p{start, 0, by_log}, u{t.m.value, 0, t.m.slope * by_log}, g{t.g.value, 0, t.g.slope * by_log};
+    Differential complete{};
+    out.change.clear();
     out.points.clear();
-    out.rate.assign(1, 1);
-    std::size_t unknown = 1;
+    out.rate.clear();
+    const auto known = [&](const Differential& unknown) {  // its Newton step, but for the rate
+      out.change.push_back(unknown.fixed / unknown.value);
+      out.rate.push_back(unknown.free / unknown.value);
+      out.points.push_back({unknown.value, unknown.free / unknown.value});
+    };
+    auto unknown = state.begin();
     for (const Layer& layer : layers_) {
-      const Differential shift{layer.shift}, shifted = p + shift;
-      const Differential y =
-          Differential{layer.scale} * (&layer == &first ? Differential{inner, 0, inner} : shifted);
+      const Differential shift{layer.shift}, scale{layer.scale}, target = scale * (p + shift);
+      const Complex here = *unknown++;
+      const Differential y{here, target.value + target.fixed - here, target.free};
+      known(y);
       u = u + shift * g;
-      complete = g * shifted;
-      Differential x{};
-      if (layer.inverse != Layer::Inverse::kUnknown) {
-        const Differential t_of_u = stretch(layer, u, complete);
-        x = complete * t_of_u / u;
-        p = y * t_of_u;
-      } else {
-        const Complex point = state[unknown++];
+      complete = g * y / scale;
+      if (layer.inverse == Layer::Inverse::kUnknown) {
+        const Complex point = *unknown++;
         const Value m = layer.factor->transforms(point).m;
-        x = {point, (u.value - m.value + u.fixed) / m.slope, u.free / m.slope};
+        const Differential x{point, (u.value - m.value + u.fixed) / m.slope, u.free / m.slope};
+        known(x);
         p = x * y * u / complete;
+      } else {
+        const Differential t_of_u = stretch(layer, u, complete), x = complete * t_of_u / u;
+        out.points.push_back({x.value, x.free / x.value});
+        p = y * t_of_u;
       }
       g = complete / p;
-      for (const Differential& each : {x, y}) {
-        out.points.push_back({each.value, each.free / each.value});
-      }
-      if (layer.inverse == Layer::Inverse::kUnknown) {
-        out.change.push_back(x.fixed / x.value);
-        out.rate.push_back(x.free / x.value);
-      }
     }
     const Complex growth = p.free / p.value;
     const Complex change = (detail::log_above(z) - detail::log_above(p.value) - p.fixed / p.value) / growth;
-    out.change[0] = change;
-    for (std::size_t k = 1; k < out.change.size(); ++k) out.change[k] += out.rate[k] * change;
+    for (std::size_t k = 0; k < out.change.size(); ++k) out.change[k] += out.rate[k] * change;
     for (Subordinate& point : out.points) point.growth /= growth;
     out.transforms = detail::transforms_from(z, u.value, complete.value, u.free / growth);
     return is_finite(change);
@@ -258,9 +255,9 @@ class LayerChain {
   static detail::Differential stretch(const Layer& layer, const detail::Differential& u,
                                       const detail::Differential& complete) {
     using detail::Differential;
-    const Differential parameter{layer.parameter};
-    if (layer.inverse == Layer::Inverse::kMarchenkoPastur) return Differential{1} + parameter * u;
-    return Differential{layer.position} * (u + parameter) / complete;
+    const Differential lack{layer.parameter - 1};  // from 1 + u, which may be small
+    if (layer.inverse == Layer::Inverse::kMarchenkoPastur) return complete + lack * u;
+    return Differential{layer.position} * (complete + lack) / complete;
   }
 
   // Gaps in the image of start(t), t from 0 to 1.
