@@ -95,9 +95,11 @@ class LayerChain {
 
   bool step(Complex z, const std::vector<Complex>& state, Step& out) const {
     using detail::Differential;
-    const Complex start = state[0] / layers_[0].scale - layers_[0].shift, by_log = state[0] / layers_[0].scale;
+    const Complex start = state[0] / layers_[0].scale - layers_[0].shift,
+                  by_log = state[0] / layers_[0].scale;
     const Transforms t = base_->transforms(start);
-    Differential p{start, 0, by_log}, u{t.m.value, 0, t.m.slope * by_log}, g{t.g.value, 0, t.g.slope * by_log};
+    Differential p{start, 0, by_log}, u{t.m.value, 0, t.m.slope * by_log},
+        g{t.g.value, 0, t.g.slope * by_log};
     Differential complete{};
     out.change.clear();
     out.points.clear();
