@@ -42,15 +42,18 @@ inline Complex log_below(Complex z) {
 
 inline bool subordinate(Complex z, const Subordinate& x) {
   constexpr double kOnTheAxis = 1e-9;
-  const double height = x.point.imag() / std::abs(x.point);
-  if (height > kOnTheAxis) return true;
-  return height > -kOnTheAxis && (x.point * x.growth / z).real() > 0;
+  const Complex direction = x.point / std::abs(x.point);
+  if (direction.imag() > kOnTheAxis) return true;
+  return direction.imag() > -kOnTheAxis && (direction * x.growth * std::conj(z / std::abs(z))).real() > 0;
 }
 
 // Transforms at z from M, from 1 + M (neither from the other by subtraction) and from z dM/dz.
 inline Transforms transforms_from(Complex z, Complex moment, Complex complete, Complex growth) {
-  const Complex g = complete / z, slope = growth / z;
-  return {{g, (slope - g) / z}, {moment, slope}};
+  const double size =
+      std::max(std::fabs(z.real()), std::fabs(z.imag()));  // 1/z^2 may overflow where 1/z does not
+  const Complex inverse = 1.0 / (z / size);
+  const Complex g = complete * inverse / size, slope = growth * inverse / size;
+  return {{g, (slope - g) * inverse / size}, {moment, slope}};
 }
 
 }  // namespace detail
