@@ -29,10 +29,7 @@ void bind_mc(py::module_& m);
 void bind_mc_slaved(py::module_& m);
 void bind_meanfield(py::module_& m);
 void bind_spectra(py::module_& m);
-<<<<<<< HEAD
 void bind_network_spectra(py::module_& m);
-=======
->>>>>>> spectra
 
 inline std::string shape_text(const py::array& a) {
   std::string text = "(";

@@ -16,8 +16,5 @@ PYBIND11_MODULE(DEEPGLASS_MODULE, m, py::mod_gil_not_used()) {
   deepglass::bindings::bind_mc_slaved(m);
   deepglass::bindings::bind_meanfield(m);
   deepglass::bindings::bind_spectra(m);
-<<<<<<< HEAD
   deepglass::bindings::bind_network_spectra(m);
-=======
->>>>>>> spectra
 }
