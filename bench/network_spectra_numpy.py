@@ -1,4 +1,4 @@
-"""Spectra of networks as a careful NumPy user would write them: all points at once, Newton's method on a fixed ladder."""
+"""Spectra of networks as a careful NumPy user would write them: all points at once, Newton on a fixed ladder."""
 
 from __future__ import annotations
 
