@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["names", "run"]
 
-_NAMES = ("wetting", "dynamics", "teacher-student", "phase-diagram")
+_NAMES = ("wetting", "dynamics", "teacher-student", "phase-diagram", "isometry", "kernel-spectra")
 
 
 def names() -> list[str]:
@@ -25,7 +25,7 @@ def names() -> list[str]:
     --------
     >>> import deepglass.reproduce
     >>> deepglass.reproduce.names()
-    ['wetting', 'dynamics', 'teacher-student', 'phase-diagram']
+    ['wetting', 'dynamics', 'teacher-student', 'phase-diagram', 'isometry', 'kernel-spectra']
     """
     return list(_NAMES)
 
@@ -58,7 +58,7 @@ def run(name: str, *, output: Path, quick: bool = False) -> list[Path]:
     >>> deepglass.reproduce.run("drying", output=Path("."))
     Traceback (most recent call last):
         ...
-    ValueError: name must be one of 'wetting', 'dynamics', 'teacher-student', 'phase-diagram', got 'drying'
+    ValueError: name must be one of 'wetting', 'dynamics', 'teacher-student', 'phase-diagram', 'isometry', ..., got 'drying'
     """
     if name not in _NAMES:
         raise ValueError(f"name must be one of {', '.join(map(repr, _NAMES))}, got {name!r}")
