@@ -25,13 +25,14 @@ __all__ = ["run"]
 _ACTIVATIONS = ("tanh", "hard_tanh", "relu")
 _TITLES = {"tanh": "tanh", "hard_tanh": "hard tanh", "relu": "relu"}
 _WEIGHTS = ("orthogonal", "gaussian")
+_LAWS = {"orthogonal": "orthogonal", "gaussian": "Gaussian"}
 _BIAS = 0.01
 _DEPTHS = np.arange(1, 9)
 _SHOWN = (2, 4, 8)
 _COLOURS = ("C0", "C2", "C1")
 _MARKS = dict(zip(_ACTIVATIONS, "os^", strict=True))
 _FISHER_DEPTHS = (2, 4, 8, 16)
-_FISHER = (("tanh", 1e-2), ("tanh", 1e-5), ("hard_tanh", 1e-2))
+_FISHER = (("tanh", 1e-2), ("tanh", 1e-3), ("tanh", 1e-5), ("hard_tanh", 1e-2))
 _EDGE_POWER = 2.0 / 3.0  # the largest eigenvalue is off by n^(-2/3)
 
 
@@ -44,7 +45,7 @@ class Sizes(NamedTuple):
     fisher_draws: int
 
 
-_QUICK, _FULL = Sizes(200, (60, 40), 150, 12), Sizes(1000, (24, 12), 400, 16)
+_QUICK, _FULL = Sizes(160, (40, 24), 120, 10), Sizes(1000, (16, 8), 400, 16)
 
 
 class _Point(NamedTuple):
@@ -260,8 +261,7 @@ def _fisher(activation: str, bias_variance: float, sizes: Sizes) -> xr.Dataset:
     spread = [Estimate.of(one.var(axis=-1) / one.mean(axis=-1) ** 2) for one in samples]
     limit = extrapolated(*spread)
     means, variances = point.fisher_moments()
-    last = len(_FISHER_DEPTHS) - 1
-    bins = np.linspace(0.0, 1.1 * float(samples[-1][:, last].max()), 45)
+    bins = np.linspace(0.0, 2.5, 76)
     x, pdf, height, position, mass = [], [], [], [], []
     for i, law in enumerate(laws):
         grid, density = fine_curve(law, 400)
@@ -317,7 +317,7 @@ def _atom(ax: Axes, position: float, mass: float, colour: str, height: float, ce
     ax.annotate(
         f"{mass:.2f}",
         (position, min(height, ceiling)),
-        (4 if left else -4, -3),
+        (4 if left else -4, 12 if left else -3),
         textcoords="offset points",
         ha="left" if left else "right",
         va="top",
@@ -332,8 +332,10 @@ def _figure_densities(data: xr.Dataset) -> Figure:
         for ax, name in zip(row, _ACTIVATIONS, strict=True):
             at = data.sel(activation=name, weights=kind)
             right = 1.04 * float(np.sqrt(at.edge.sel(depth=_SHOWN[-1])))
-            ceiling = 2.0 if kind == "orthogonal" else 1.0
+            ceiling = 2.0
             ax.set(xlim=(-0.02 * right, right), ylim=(0, ceiling))
+            if kind == "gaussian":
+                ax.set(yscale="log", ylim=(3e-3, 20.0))
             for colour, depth in zip(_COLOURS, _SHOWN, strict=True):
                 one, law = at.sel(shown=depth), at.sel(depth=depth)
                 _steps(ax, one.bins.values, one.histogram.values, colour)
@@ -342,10 +344,12 @@ def _figure_densities(data: xr.Dataset) -> Figure:
                 if mass > 0:
                     _atom(ax, float(np.sqrt(law.atom_place)), mass, colour, ceiling * mass, ceiling)
             mass = float(at.atom_zero.sel(depth=_SHOWN[-1]))
-            if mass > 0:
+            if mass > 0 and kind == "orthogonal":  # the same with Gaussian weights
                 _atom(ax, 0.0, mass, "0.25", ceiling * mass, ceiling)
             sw2, sb2 = float(at.weight_variance), float(at.bias_variance)
-            ax.set_title(rf"{_TITLES[name]}, {kind}: $\sigma_w^2$ = {sw2:.4g}, $\sigma_b^2$ = {sb2:g}", fontsize=9)
+            ax.set_title(
+                rf"{_TITLES[name]}, {_LAWS[kind]}: $\sigma_w^2$ = {sw2:.4g}, $\sigma_b^2$ = {sb2:g}", fontsize=9
+            )
         row[0].set_ylabel("density")
     for ax in axes[1]:
         ax.set_xlabel("singular value of the Jacobian")
@@ -367,7 +371,7 @@ def _figure_depth(data: xr.Dataset) -> Figure:
                 (right, "relative_variance", "limit_variance"),
             ):
                 ax.plot(at.depth, at[theory], color=colour, lw=1.0)
-                label = f"{_TITLES[name]}, {kind}" if ax is left else None
+                label = f"{_TITLES[name]}, {_LAWS[kind]}" if ax is left else None
                 ax.errorbar(at.depth, at[simulated], at[f"{simulated}_error"], label=label, **points)
     for ax in (left, right):
         ax.set(yscale="log", xlabel="layers L", xticks=_DEPTHS)
@@ -385,35 +389,29 @@ def _figure_fisher(data: xr.Dataset) -> Figure:
     figure, axes = pyplot.subplots(2, 2, figsize=(8.2, 5.6))
     shades = [pyplot.get_cmap("viridis_r")(x) for x in np.linspace(0.15, 0.95, len(_FISHER_DEPTHS))]
     *panels, last = axes.flat
-    for ax, i in zip(panels, data.case.values if "case" in data.coords else range(data.sizes["case"]), strict=True):
-        at = data.isel(case=int(i))
-        bins = at.bins.values
-        density = at.density.where(at.eigenvalue > 0)
-        ceiling = 1.15 * float(max(density.max(), 0.0))
-        if float(at.atom_mass.max()) > 0:
-            ceiling = 3.0
-        ax.set(xlim=(0, bins[-1]), ylim=(0, ceiling))
+    for i, colour in enumerate(("C0", "C1", "C2", "0.4")):
+        at = data.isel(case=i)
+        name, bias = _TITLES[str(at.activation.values)], float(at.bias_variance)
+        last.plot(_FISHER_DEPTHS, np.sqrt(at.theory_variance), color=colour, label=f"{name}, {bias:g}")
+        error = at.limit_variance_error / (2 * np.sqrt(at.limit_variance))
+        last.errorbar(_FISHER_DEPTHS, np.sqrt(at.limit_variance), error, fmt="o", color=colour, mfc="w", ms=4)
+        if i == len(panels):
+            continue
+        ax = panels[i]
         for shade, depth in zip(shades, _FISHER_DEPTHS, strict=True):
             one = at.sel(depth=depth)
-            _steps(ax, bins, one.histogram.values, shade)
+            _steps(ax, at.bins.values, one.histogram.values, shade)
             ax.plot(one.eigenvalue, one.density, color=shade, label=f"L = {depth}")
-            if float(one.atom_mass) > 0:
-                mass = float(one.atom_mass)
-                _atom(ax, float(one.atom_position), mass, shade, ceiling * mass, ceiling)
         ax.axvline(1.0, color="0.5", lw=0.8, ls=":")
-        name = _TITLES[str(at.activation.values)]
-        ax.set(xlabel=r"eigenvalue / $(L\,\hat q)$", ylabel="density")
-        ax.set_title(
-            rf"{name}, $\sigma_b^2$ = {float(at.bias_variance):g}, $\hat q$ = {float(at.qhat):.3g}", fontsize=9
-        )
-        last.plot(_FISHER_DEPTHS, np.sqrt(at.theory_variance), f"C{i}", label=f"{name}, {float(at.bias_variance):g}")
-        error = at.limit_variance_error / (2 * np.sqrt(at.limit_variance))
-        last.errorbar(_FISHER_DEPTHS, np.sqrt(at.limit_variance), error, fmt="o", color=f"C{i}", mfc="w", ms=4)
+        highest = 1.25 * float(at.histogram.sel(depth=_FISHER_DEPTHS[1]).max())
+        ax.set(xlim=(0, 2.5), ylim=(0, highest), xlabel=r"eigenvalue / $(L\,\hat q)$", ylabel="density")
+        ax.set_title(rf"{name}, $\sigma_b^2$ = {bias:g}, $\hat q$ = {float(at.qhat):.3g}", fontsize=9)
     panels[0].legend()
     last.set(xscale="log", yscale="log", xlabel="layers L", ylabel="standard deviation / mean", xticks=_FISHER_DEPTHS)
     last.set_xticks(_FISHER_DEPTHS, [str(depth) for depth in _FISHER_DEPTHS])
     last.minorticks_off()
-    last.legend(title=r"$\sigma_b^2$")
+    last.set_ylim(0.7 * last.get_ylim()[0], 6 * last.get_ylim()[1])
+    last.legend(title=r"activation, $\sigma_b^2$", ncols=2, loc="upper left")
     figure.suptitle(
         f"Conditional Fisher information, orthogonal weights: theory (lines), width {data.attrs['width']} (filled)",
         fontsize=10,
@@ -433,7 +431,7 @@ def _table(data: dict[str, xr.Dataset]) -> list[Row]:
             at = jacobian.sel(activation=name, weights=kind)
             for depth in (2, 4, 8):
                 one = at.sel(depth=depth)
-                label = f"{_TITLES[name]}, {kind}, L = {depth}"
+                label = f"{_TITLES[name]}, {_LAWS[kind]}, L = {depth}"
                 for what, theory, key, power in (
                     ("variance/mean^2", "relative_variance", "limit_variance", "1/n"),
                     ("largest eigenvalue", "edge", "limit_edge", "n^(-2/3)"),
