@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument(
         "--output", type=Path, default=Path("reproduced"), metavar="DIR", help="folder (default: reproduced)"
     )
+    reproduce.add_argument("--images", type=Path, metavar="FILE", help="images (.npy, .npz) for kernel-spectra")
     return parser
 
 
@@ -54,7 +55,9 @@ def _info() -> int:
     return 0
 
 
-def _reproduce(wanted: Sequence[str], output: Path, quick: bool, parser: argparse.ArgumentParser) -> int:
+def _reproduce(
+    wanted: Sequence[str], output: Path, quick: bool, images: Path | None, parser: argparse.ArgumentParser
+) -> int:
     from . import reproduce
 
     known = reproduce.names()
@@ -65,7 +68,7 @@ def _reproduce(wanted: Sequence[str], output: Path, quick: bool, parser: argpars
         start = time.monotonic()
         print(f"{name} ...", flush=True)
         with _log_shown():
-            written = reproduce.run(name, output=output, quick=quick)
+            written = reproduce.run(name, output=output, quick=quick, **({"images": images} if images else {}))
         for path in written:
             if path.suffix == ".txt":
                 print(path.read_text("utf-8"))
@@ -118,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "info":
             return _info()
-        return _reproduce(options.name, options.output, options.quick, parser)
+        return _reproduce(options.name, options.output, options.quick, options.images, parser)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except ModuleNotFoundError as error:

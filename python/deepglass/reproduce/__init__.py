@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["names", "run"]
 
-_NAMES = ("wetting", "dynamics", "teacher-student", "phase-diagram")
+_NAMES = ("wetting", "dynamics", "teacher-student", "phase-diagram", "isometry", "kernel-spectra")
 
 
 def names() -> list[str]:
@@ -25,12 +25,12 @@ def names() -> list[str]:
     --------
     >>> import deepglass.reproduce
     >>> deepglass.reproduce.names()
-    ['wetting', 'dynamics', 'teacher-student', 'phase-diagram']
+    ['wetting', 'dynamics', 'teacher-student', 'phase-diagram', 'isometry', 'kernel-spectra']
     """
     return list(_NAMES)
 
 
-def run(name: str, *, output: Path, quick: bool = False) -> list[Path]:
+def run(name: str, *, output: Path, quick: bool = False, images: Path | None = None) -> list[Path]:
     """Reproduce one item.
 
     Parameters
@@ -41,6 +41,9 @@ def run(name: str, *, output: Path, quick: bool = False) -> list[Path]:
         Folder for the results; a folder of the item's name is made in it.
     quick : bool
         Coarser, within two minutes on two cores.
+    images : Path, optional
+        For "kernel-spectra", ignored by the others: a file .npy or .npz of images, shape (images, pixels, ...).
+        Default: the digits of scikit-learn, or Gaussian data without it.
 
     Returns
     -------
@@ -58,12 +61,13 @@ def run(name: str, *, output: Path, quick: bool = False) -> list[Path]:
     >>> deepglass.reproduce.run("drying", output=Path("."))
     Traceback (most recent call last):
         ...
-    ValueError: name must be one of 'wetting', 'dynamics', 'teacher-student', 'phase-diagram', got 'drying'
+    ValueError: name must be one of 'wetting', 'dynamics', 'teacher-student', 'phase-diagram', ..., got 'drying'
     """
     if name not in _NAMES:
         raise ValueError(f"name must be one of {', '.join(map(repr, _NAMES))}, got {name!r}")
     folder = Path(output) / name
     folder.mkdir(parents=True, exist_ok=True)
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    written: list[Path] = module.run(folder, quick=quick)
+    given = {"images": images} if name == "kernel-spectra" else {}
+    written: list[Path] = module.run(folder, quick=quick, **given)
     return written
