@@ -330,8 +330,8 @@ class FloatChain final : public Chain {
   void write_bytes(Index layer, Index a, Index b, std::uint8_t* bytes) const {
     const float* const below = spins_[index(layer - 1)].data();
     const float *first = below + a * stride_, *second = below + b * stride_;
-    for (Index m = 0; m < row_; ++m)
-      bytes[m] = static_cast<std::uint8_t>((first[m] < 0) * 2 + (second[m] < 0));
+    for (Index m = 0; m < row_; m += kLanes)
+      store(bytes + m, (below_zero_bytes(first + m) & 2) - below_zero_bytes(second + m));
   }
 
   // A perceptron with inputs of its own takes the order of the layer among them.
