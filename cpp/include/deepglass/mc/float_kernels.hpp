@@ -374,6 +374,11 @@ Index move_bonds(const BondStrip& strip, const Moves& moves, const BondNumbers& 
       __builtin_prefetch(strip.coming[0] + k, 0, 2);
       __builtin_prefetch(strip.coming[1] + k, 0, 2);
     }
+    // The bonds of a strip are in as many cache lines as there are inputs.
+    for (int p = 0; p < (kSame ? 1 : kStrip) && q + 1 < moves.n; ++p) {
+      __builtin_prefetch(strip.bonds + moves.first[p][q + 1] * strip.bond_row + p, 1, 3);
+      __builtin_prefetch(strip.bonds + moves.second[p][q + 1] * strip.bond_row + p, 1, 3);
+    }
     const auto bond = [&](const std::int32_t* const* input, int p) {
       return strip.bonds + input[p][q] * strip.bond_row + p;
     };
