@@ -44,7 +44,7 @@ class FloatChain final : public Chain {
       order.draw(Words(seed_, number_, Purpose::kMatching, layer, pass, sweep), all, !rotates(layer));
       Aligned<std::uint8_t>& bytes = bytes_[index(layer)];
       if (!problem_.dense(layer)) return;
-      if (bytes.size() == 0) bytes = Aligned<std::uint8_t>(order.n * row_);
+      if (bytes.size() == 0) bytes = Aligned<std::uint8_t>(order.n * row_ + kLanes);
       for (Index q = 0; q < order.n; ++q)
         write_bytes(layer, order.first[index(q)], order.second[index(q)], bytes.data() + q * row_);
     });
@@ -237,7 +237,8 @@ class FloatChain final : public Chain {
       if (numbers.limit.size() < round_up(n_moves * kStrip, Words::kTile)) numbers = BondNumbers(n_moves);
       if (gaps.size() < kStrip * stride) gaps = Aligned<float>(kStrip * stride);
       for (int p = 0; p < kStrip && own_moves > 0; ++p) {
-        if (bytes[p].size() < own_moves * row) bytes[p] = Aligned<std::uint8_t>(own_moves * row);
+        if (bytes[p].size() < own_moves * row + kLanes)
+          bytes[p] = Aligned<std::uint8_t>(own_moves * row + kLanes);
       }
     }
   };
@@ -330,8 +331,8 @@ class FloatChain final : public Chain {
   void write_bytes(Index layer, Index a, Index b, std::uint8_t* bytes) const {
     const float* const below = spins_[index(layer - 1)].data();
     const float *first = below + a * stride_, *second = below + b * stride_;
-    for (Index m = 0; m < row_; ++m)
-      bytes[m] = static_cast<std::uint8_t>((first[m] < 0) * 2 + (second[m] < 0));
+    for (Index m = 0; m < row_; m += kLanes)
+      store(bytes + m, (below_zero_bytes(first + m) & 2) - below_zero_bytes(second + m));
   }
 
   // A perceptron with inputs of its own takes the order of the layer among them.

@@ -272,7 +272,7 @@ struct Moves {
   Index n = 0;
   const std::int32_t* first[kStrip];   // (n,) inputs a of each perceptron
   const std::int32_t* second[kStrip];  // (n,) inputs b
-  const std::uint8_t* index[kStrip];   // (n, row)
+  const std::uint8_t* index[kStrip];   // (n, row), and sixteen more
 };
 
 // The energies of kRows perceptrons after a move, and their gaps.
@@ -281,21 +281,30 @@ DEEPGLASS_LANES void try_move(Index row, const float* const* gap, float* const* 
                               const float* const* spin, const std::uint8_t* const* index,
                               const FourFloats* table, typename Potential::Energy* energy) {
   Parts<typename Potential::Sum> sum[kRows];
+  // Bytes are read one step ahead and energies added one step behind: shorter chains of operations.
+  Parts<Floats> last[kRows];
+  Parts<Ints> next;
   Floats entries[kRows];
   for (int p = 0; p < kRows; ++p) entries[p] = repeat_four(table + p);
+  for (int part = 0; part < kParts; ++part) next.part[part] = widen(index[0] + part * kWidth);
   for (Index m = 0; m < row; m += kLanes) {
 #pragma GCC unroll 4
     for (int part = 0; part < kParts; ++part) {
       const Index at = m + part * kWidth;
-      const Ints same = widen(index[0] + at);
+      const Ints same = next.part[part];
+      if constexpr (kSame) next.part[part] = widen(index[0] + at + kLanes);
 #pragma GCC unroll 4
       for (int p = 0; p < kRows; ++p) {
+        Potential::add(sum[p].part[part], last[p].part[part]);
         const Floats change = entry(entries[p], kSame ? same : widen(index[p] + at));
         const Floats r = add_exact_product(change, load<Floats>(spin[p] + at), load<Floats>(gap[p] + at));
         store(moved[p] + at, r);
-        Potential::add(sum[p].part[part], r);
+        last[p].part[part] = r;
       }
     }
+  }
+  for (int p = 0; p < kRows; ++p) {
+    for (int part = 0; part < kParts; ++part) Potential::add(sum[p].part[part], last[p].part[part]);
   }
   for (int p = 0; p < kRows; ++p) energy[p] = fold_lanes(sum[p]);
 }
@@ -373,6 +382,11 @@ Index move_bonds(const BondStrip& strip, const Moves& moves, const BondNumbers& 
     for (Index k = q * share; k < std::min((q + 1) * share, strip.n_coming); k += kLanes) {
       __builtin_prefetch(strip.coming[0] + k, 0, 2);
       __builtin_prefetch(strip.coming[1] + k, 0, 2);
+    }
+    // The bonds of a strip are in as many cache lines as there are inputs.
+    for (int p = 0; p < (kSame ? 1 : kStrip) && q + 1 < moves.n; ++p) {
+      __builtin_prefetch(strip.bonds + moves.first[p][q + 1] * strip.bond_row + p, 1, 3);
+      __builtin_prefetch(strip.bonds + moves.second[p][q + 1] * strip.bond_row + p, 1, 3);
     }
     const auto bond = [&](const std::int32_t* const* input, int p) {
       return strip.bonds + input[p][q] * strip.bond_row + p;

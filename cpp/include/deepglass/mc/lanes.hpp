@@ -128,6 +128,20 @@ DEEPGLASS_LANES Ints widen(const std::uint16_t* p) {
 #endif
 }
 
+// -1 where x < 0 (or -0), of sixteen numbers: narrower integers, when they are saturated, keep the sign.
+typedef std::int8_t Bytes __attribute__((vector_size(kLanes)));
+DEEPGLASS_LANES Bytes below_zero_bytes(const float* x) {
+#if defined(__SSE2__)
+  const auto* four = reinterpret_cast<const __m128i*>(x);
+  return reinterpret_cast<Bytes>(
+             _mm_packs_epi16(_mm_packs_epi32(four[0], four[1]), _mm_packs_epi32(four[2], four[3]))) < 0;
+#else
+  Bytes below;
+  for (int k = 0; k < kLanes; ++k) below[k] = x[k] < 0 ? -1 : 0;
+  return below;
+#endif
+}
+
 // Half as many lanes: what one turn of the spin phase decides on.
 constexpr int kHalf = 8;
 typedef float HalfFloats __attribute__((vector_size(4 * kHalf)));
