@@ -45,7 +45,7 @@ class Sizes(NamedTuple):
     fisher_draws: int
 
 
-_QUICK, _FULL = Sizes(160, (40, 24), 120, 10), Sizes(1000, (32, 16), 400, 16)
+_QUICK, _FULL = Sizes(160, (40, 24), 120, 10), Sizes(1000, (24, 12), 400, 12)
 
 
 class _Point(NamedTuple):
