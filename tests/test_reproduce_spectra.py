@@ -31,7 +31,7 @@ def test_extrapolation_is_exact_for_its_power() -> None:
     def at(n: int) -> object:
         return finite.Estimate(np.array(2.0 + 3.0 * n**-0.5), np.array(0.1))
 
-    limit = finite.extrapolated(at(50), at(100), power=0.5)
+    limit = finite.extrapolated([at(50), at(100)], power=0.5)
     assert limit.mean == pytest.approx(2.0, abs=1e-13)
     assert limit.error == pytest.approx(0.1 * np.hypot(2**0.5, 1) / (2**0.5 - 1))
 

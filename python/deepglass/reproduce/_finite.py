@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -40,8 +41,9 @@ def weight_matrix(kind: str, n: int, variance: float, rng: Generator) -> Array:
     return scale * haar(n, rng) if kind == "orthogonal" else rng.normal(scale=scale / np.sqrt(n), size=(n, n))
 
 
-def extrapolated(small: Estimate, large: Estimate, power: float = 1.0) -> Estimate:
+def extrapolated(estimates: Iterable[Estimate], power: float = 1.0) -> Estimate:
     """Limit of infinite width from widths n/2 and n, the deviation being proportional to n^-power."""
+    small, large = estimates
     factor = 2.0**power
     mean = (factor * large.mean - small.mean) / (factor - 1.0)
     return Estimate(mean, np.hypot(factor * large.error, small.error) / (factor - 1.0))

@@ -45,7 +45,7 @@ class Sizes(NamedTuple):
     fisher_draws: int
 
 
-_QUICK, _FULL = Sizes(160, (40, 24), 120, 10), Sizes(1000, (16, 8), 400, 16)
+_QUICK, _FULL = Sizes(160, (40, 24), 120, 10), Sizes(1000, (24, 12), 400, 12)
 
 
 class _Point(NamedTuple):
@@ -73,7 +73,7 @@ class _Point(NamedTuple):
 
     def start(self, n: int, rng: Generator) -> Array:
         h = rng.normal(size=n)
-        return np.asarray(h * np.sqrt(self.input_square * n / (h @ h)))
+        return np.asarray(h * np.sqrt(self.input_square * n / (h @ h)), float)
 
     def slope_moments(self) -> tuple[float, float]:
         """E phi'^2 and E phi'^4 at the fixed point."""
@@ -88,7 +88,7 @@ class _Point(NamedTuple):
     def jacobian_variance(self, kind: str) -> Array:
         """Variance/mean^2 of J J^T at each depth: L (mu_2/mu_1^2 - 1 - s_1)."""
         first, second = self.slope_moments()
-        return _DEPTHS * (second / first**2 - 1.0 + (kind == "gaussian"))
+        return np.asarray(_DEPTHS * (second / first**2 - 1.0 + (kind == "gaussian")), float)
 
     def fisher_moments(self) -> tuple[Array, Array]:
         """Mean and variance of the conditional Fisher spectrum at each depth, layer by layer."""
@@ -189,13 +189,13 @@ def _jacobian(name: str, sizes: Sizes) -> xr.Dataset:
         for one in samples:
             mean = one.mean(axis=-1)
             moments.append(Estimate.of(one.var(axis=-1) / mean**2))
-            edges.append(Estimate.of(one[:, :, -1]))
+            edges.append(Estimate.of(one[:, :, -1] / mean))  # the mean is 1, fluctuations taken out
         top = np.array([max([*law.support()[:, 1], *(a.position for a in law.atoms)]) for law in laws])
         at_zero = np.array([sum(a.mass for a in law.atoms if a.position == 0) for law in laws])
         on_top = np.array([sum(a.mass for a in law.atoms if a.position > 0) for law in laws])
         place = point.weight_variance ** _DEPTHS.astype(float)
         largest = samples[-1]
-        zeros = extrapolated(*(Estimate.of((x < 1e-13 * x[:, :, -1:]).mean(axis=-1)) for x in samples), power=0.5)
+        zeros = extrapolated((Estimate.of((x < 1e-13 * x[:, :, -1:]).mean(axis=-1)) for x in samples), power=0.5)
         tops = Estimate.of((np.abs(largest / place[:, np.newaxis] - 1.0) < 1e-9).mean(axis=-1))
         x, pdf, left, height = [], [], [], []
         for depth in _SHOWN:
@@ -209,7 +209,7 @@ def _jacobian(name: str, sizes: Sizes) -> xr.Dataset:
             pdf.append(density)
             left.append(bins)
             height.append(_histograms(np.where(away, values, -1.0), bins).mean)
-        limit, edge = extrapolated(*moments), extrapolated(*edges, power=_EDGE_POWER)
+        limit, edge = extrapolated(moments), extrapolated(edges, power=_EDGE_POWER)
         by_depth = {
             "relative_variance": point.jacobian_variance(kind),
             "simulated_variance": moments[-1].mean,
@@ -257,9 +257,9 @@ def _fisher(activation: str, bias_variance: float, sizes: Sizes) -> xr.Dataset:
     unit = point.input_square * np.array(_FISHER_DEPTHS)
     laws = [point.fisher(depth) * (1.0 / u) for depth, u in zip(_FISHER_DEPTHS, unit, strict=True)]
     samples = [one / unit[:, np.newaxis] for one in samples]
-    mean = extrapolated(*(Estimate.of(one.mean(axis=-1)) for one in samples))
+    mean = extrapolated(Estimate.of(one.mean(axis=-1)) for one in samples)
     spread = [Estimate.of(one.var(axis=-1) / one.mean(axis=-1) ** 2) for one in samples]
-    limit = extrapolated(*spread)
+    limit = extrapolated(spread)
     means, variances = point.fisher_moments()
     bins = np.linspace(0.0, 2.5, 76)
     x, pdf, height, position, mass = [], [], [], [], []
@@ -317,10 +317,10 @@ def _atom(ax: Axes, position: float, mass: float, colour: str, height: float, ce
     ax.annotate(
         f"{mass:.2f}",
         (position, min(height, ceiling)),
-        (4 if left else -4, 12 if left else -3),
+        (4 if left else 0, 1),
         textcoords="offset points",
-        ha="left" if left else "right",
-        va="top",
+        ha="left" if left else "center",
+        va="bottom",
         color=colour,
         fontsize=8,
     )
@@ -375,7 +375,7 @@ def _figure_depth(data: xr.Dataset) -> Figure:
                 ax.errorbar(at.depth, at[simulated], at[f"{simulated}_error"], label=label, **points)
     for ax in (left, right):
         ax.set(yscale="log", xlabel="layers L", xticks=_DEPTHS)
-    left.set(ylabel=r"largest squared singular value")
+    left.set(ylabel=r"largest $\lambda = s^2$ / mean")
     right.set(ylabel=r"variance / mean$^2$ of $\lambda = s^2$")
     figure.legend(*left.get_legend_handles_labels(), loc="outside right center", fontsize=8)
     width = data.attrs["width"]
@@ -434,9 +434,9 @@ def _table(data: dict[str, xr.Dataset]) -> list[Row]:
                 label = f"{_TITLES[name]}, {_LAWS[kind]}, L = {depth}"
                 for what, theory, key, power in (
                     ("variance/mean^2", "relative_variance", "limit_variance", "1/n"),
-                    ("largest eigenvalue", "edge", "limit_edge", "n^(-2/3)"),
+                    ("largest eigenvalue/mean", "edge", "limit_edge", "n^(-2/3)"),
                 ):
-                    if what == "largest eigenvalue" and float(one.atom_top) > 0:
+                    if theory == "edge" and float(one.atom_top) > 0:
                         continue  # an atom, exact at any width
                     numbers = (float(one[theory]), float(one[key]), float(one[f"{key}_error"]))
                     rows.append(compare(f"{label}: {what}", *numbers, f"{widths} extrapolated in {power}"))

@@ -68,7 +68,9 @@ def _kernels(inputs: Array, rng: Generator) -> dict[str, Array]:
         tangent += (back.T @ back) * (layers[layer].T @ layers[layer])
         if layer:
             back = slopes[layer - 1] * (weights[layer].T @ back)
-    return {name: np.linalg.eigvalsh(k) for name, k in zip(_KERNELS, (conjugate, tangent), strict=True)}
+    return {
+        name: np.asarray(np.linalg.eigvalsh(k), float) for name, k in zip(_KERNELS, (conjugate, tangent), strict=True)
+    }
 
 
 def _unit(x: Array) -> Array:
@@ -121,7 +123,7 @@ def _gaussian(n: int, draws: tuple[int, int]) -> xr.Dataset:
             "upper_edge": (edges[1], [Estimate.of(one[name][:, -1]) for one in samples], 2 / 3),
         }
         for key, (value, estimates, power) in quantities.items():
-            limit = extrapolated(*estimates, power=power)
+            limit = extrapolated(estimates, power)
             found |= {key: value, f"simulated_{key}": limit.mean, f"simulated_{key}_error": limit.error}
         parts.append(xr.Dataset(found))
     both = xr.concat(parts, "kernel").assign_coords(kernel=list(_KERNELS))
