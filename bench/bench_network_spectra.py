@@ -13,10 +13,10 @@ from collections.abc import Callable
 from statistics import median
 
 import numpy as np
-from deepglass.reference.network_spectra import gaussian_law
 from numpy.typing import NDArray
 
 from deepglass import _core, meanfield
+from deepglass.reference.network_spectra import gaussian_law
 from deepglass.spectra import (
     MarchenkoPastur,
     Measure,

@@ -38,8 +38,9 @@ MeasurePointer fisher(const Activation& activation, const Array& variances, cons
   for (std::size_t l = 0; l < q.size(); ++l) {
     laws.push_back(l > 0 && q[l] == q[l - 1] ? laws.back() : slope_law(activation, q[l]));
   }
-  const Span<const double> qhat = vector(squares, "squares", static_cast<Index>(q.size()) + 1);
-  return conditional_fisher({qhat.begin(), qhat.end()}, laws, weight_variance);
+  const Span<const double> qhat = vector(squares, "squares", static_cast<Index>(q.size()));
+  if (laws.empty()) throw std::invalid_argument("variances must not be empty");
+  return conditional_fisher_product({qhat.begin(), qhat.end()}, laws, weight_variance);
 }
 
 MeasurePointer tangent_kernel(const MeasurePointer& input, const Array& ratios, double slope_square,
@@ -83,10 +84,10 @@ void bind_network_spectra(py::module_& m) {
       py::arg("input"), py::arg("ratios"), py::arg("slope_square"), "Limit of X_L^T X_L, 0 < b^2 <= 1.");
   m.def("ntk_spectrum", &tangent_kernel, py::arg("input"), py::arg("ratios"), py::arg("slope_square"),
         py::arg("mean_slope_square"), "Limit of the neural tangent kernel, 0 < b^2 <= 1.");
-  m.def("conditional_fisher_spectrum", &fisher, py::arg("activation"), py::arg("variances"),
-        py::arg("squares"), py::arg("weight_variance"),
-        "Law of the dual Fisher information of one input; variances q_1 .. q_{L-1}, squares qhat_0 .. "
-        "qhat_{L-1}.");
+  m.def(
+      "conditional_fisher_product", &fisher, py::arg("activation"), py::arg("variances"), py::arg("squares"),
+      py::arg("weight_variance"),
+      "Law of D Theta D in the last layer but one; variances q_1 .. q_{L-1}, squares qhat_0 .. qhat_{L-2}.");
 }
 
 }  // namespace deepglass::bindings

@@ -3,6 +3,6 @@
 
 #include "deepglass/meanfield/activation.hpp"
 #include "deepglass/meanfield/averages.hpp"
-#include "deepglass/meanfield/two_point.hpp"
 #include "deepglass/meanfield/fixed_point.hpp"
 #include "deepglass/meanfield/propagation.hpp"
+#include "deepglass/meanfield/two_point.hpp"

@@ -25,12 +25,11 @@ _TO_COEFFICIENTS = np.array([(1 if j == 0 else 2) / _N * np.cos(j * np.arccos(_N
 _INTEGRAL = np.array([chebyshev.chebint(row, lbnd=-1) for row in np.eye(_N)]).T  # (_N + 1, _N)
 _RESOLVED = 1e-14  # of the mass: what the last coefficients of a panel may amount to
 _DEEPEST = 2.0**-30  # shortest panel, in s
-_FINEST = 320.0  # points come as close to an edge as exp(-320) = 1e-139, if they can be told from it
 
 
-def _reach(edge: float, length: float) -> float:
+def _reach(edge: float, length: float, finest: float) -> float:
     """How many e-foldings of the length of an interval the points next to an edge come near to it."""
-    return float(min(_FINEST, 37 + np.log1p(length / abs(edge)))) if edge else _FINEST
+    return float(min(finest, 37 + np.log1p(length / abs(edge)))) if edge else finest
 
 
 class Distribution:
@@ -41,8 +40,10 @@ class Distribution:
         density: Callable[[Array], Array],
         support: Sequence[tuple[float, float]],
         atoms: Sequence[tuple[float, float]],
+        finest: float,
     ) -> None:
-        self._density = density
+        """Points come as close to an edge as exp(-finest), if they can be told from it."""
+        self._density, self._finest = density, finest
         self._ends = np.array(support, float).reshape(-1, 2)
         self._atoms = np.array(atoms, float).reshape(-1, 2)
         self.unsolved = 0  # points at which the density was not found
@@ -90,7 +91,7 @@ class Distribution:
 
     def _panels(self, i: int) -> tuple[Array, Array]:
         a, b = self._ends[i]
-        first, last = -np.arcsinh(_reach(a, b - a) / np.pi), np.arcsinh(_reach(b, b - a) / np.pi)
+        first, last = (sign * np.arcsinh(_reach(end, b - a, self._finest) / np.pi) for sign, end in ((-1, a), (1, b)))
         inner = [x for x, _ in self._atoms if a < x < b]
         cuts = np.concatenate(
             [np.linspace(first, last, 14), np.arcsinh([np.log((x - a) / (b - x)) / np.pi for x in inner])]

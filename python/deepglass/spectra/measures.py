@@ -78,6 +78,8 @@ class Measure:
     1.000000000000 4.000000000000 0.159155
     """
 
+    _finest = 320.0  # how near to 0 the density is good: exp(-_finest)
+
     def __init__(self, core: _core.Measure, name: str) -> None:
         self._core = core
         self._name = name
@@ -410,7 +412,7 @@ class Measure:
     def _distribution(self) -> Distribution:
         from ._distribution import Distribution
 
-        return Distribution(lambda x: self._core.density(x, 0), self._core.support(), self._core.atoms())
+        return Distribution(lambda x: self._core.density(x, 0), self._core.support(), self._core.atoms(), self._finest)
 
     @functools.cached_property
     def _checked(self) -> Distribution:

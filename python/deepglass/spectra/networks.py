@@ -5,8 +5,9 @@ All of them are `Measure` objects.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from .. import _core
 from .._check import choice, integer, number, per_item
 from ..meanfield import Activation
 from ..meanfield import activation as make_activation
-from .measures import Measure, _real
+from .measures import Atoms, Measure, _real
 
 __all__ = [
     "conditional_fisher_spectrum",
@@ -101,8 +102,10 @@ def jacobian_spectrum(
     name = f"{phi.name!r}, {sw2:g}, {sb2:g}, {layers}, {weights!r}"
     if residual is None:
         q = _fixed_variance(phi, sw2, sb2) if variance is None else _variance("variance", variance)
-        core = _core.jacobian_spectrum(phi._core, q, sw2, layers, gaussian)
-        return Measure(_not_zero(core, "jacobian_spectrum", phi), f"jacobian_spectrum({name})")
+        core = _not_zero(_core.jacobian_spectrum(phi._core, q, sw2, layers, gaussian), "jacobian_spectrum", phi)
+        if layers == 1 and not gaussian:
+            return _renamed(sw2 * _SquaredSlope(phi, q), f"jacobian_spectrum({name})")
+        return _Network(core, f"jacobian_spectrum({name})")
     scale = number("residual", residual, "None or a finite number other than 0", lambda x: x != 0)
     if variance is None:
         raise ValueError("variance must be given with residual: the signals of a residual network have no fixed point")
@@ -165,7 +168,7 @@ def squared_slope_law(activation: str | Activation, variance: float) -> Measure:
     """
     phi = make_activation(activation)
     q = _variance("variance", variance)
-    return Measure(_core.slope_law(phi._core, q), f"squared_slope_law({phi.name!r}, {q:g})")
+    return _SquaredSlope(phi, q)
 
 
 def conjugate_kernel_spectrum(
@@ -214,7 +217,7 @@ def conjugate_kernel_spectrum(
     name = f"conjugate_kernel_spectrum({phi.name!r}, {gamma.tolist()}, {input_spectrum!r})"
     if b == 0:  # nothing of the input is left
         return Measure(_core.marchenko_pastur(gamma[-1]), name)
-    return Measure(_core.conjugate_kernel_spectrum(core, gamma, b * b), name)
+    return _Network(_core.conjugate_kernel_spectrum(core, gamma, b * b), name)
 
 
 def ntk_spectrum(activation: str | Activation, ratios: float | Sequence[float], input_spectrum: Measure) -> Measure:
@@ -315,8 +318,15 @@ def conditional_fisher_spectrum(
         for _ in range(layers - 1):
             variances.append(sw2 * squares[-1] + sb2)
             squares.append(float(_core.meanfield_moments(phi._core, np.array(variances[-1:]))["square"][0]))
-    core = _core.conditional_fisher_spectrum(phi._core, np.array(variances), np.array(squares), sw2)
-    return Measure(core, f"conditional_fisher_spectrum({phi.name!r}, {sw2:g}, {sb2:g}, {layers})")
+    name = f"conditional_fisher_spectrum({phi.name!r}, {sw2:g}, {sb2:g}, {layers})"
+    if layers == 1:
+        return _renamed(Atoms([squares[0]], [1.0]), name)
+    if layers == 2:
+        return _renamed(squares[1] + sw2 * squares[0] * _SquaredSlope(phi, variances[0]), name)
+    product = _core.conditional_fisher_product(phi._core, np.array(variances), np.array(squares[:-1]), sw2)
+    inner = Measure(product, f"product of {name}")
+    inner._finest = 90.0  # slopes are followed to 13 standard deviations
+    return _renamed(squares[-1] + sw2 * inner, name)
 
 
 def singular_value_pdf(measure: Measure, s: ArrayLike, *, threads: int = 0) -> Any:
@@ -350,6 +360,78 @@ def singular_value_pdf(measure: Measure, s: ArrayLike, *, threads: int = 0) -> A
     return out[()] if np.ndim(s) == 0 else out
 
 
+class _Network(Measure):
+    """Solved in logarithms: good down to the smallest numbers, where power laws x^(-L/(L+1)) keep their mass."""
+
+    _finest = 690.0
+
+
+class _SquaredSlope(Measure):
+    def __init__(self, phi: Activation, q: float) -> None:
+        super().__init__(_core.slope_law(phi._core, q), f"squared_slope_law({phi.name!r}, {q:g})")
+        self._phi, self._deviation = phi, math.sqrt(max(q, 1e-60))
+
+    @functools.cached_property
+    def _distribution(self) -> _SlopeDistribution:  # type: ignore[override]
+        return _SlopeDistribution(self._phi, self._deviation)
+
+
+class _SlopeDistribution:
+    """Distribution of phi'(u)^2 by integrals over u: the density has inverse square roots wherever phi'' = 0."""
+
+    unsolved = 0
+    _FINE = 16  # pieces of a panel
+
+    def __init__(self, phi: Activation, deviation: float) -> None:
+        h, self._weight, _, slope = _core.meanfield_nodes(phi._core, deviation**2)
+        self._phi, self._deviation, self._square = phi, deviation, slope**2
+        self.mass = float(self._weight.sum())
+        panels = h.reshape(-1, 20)  # of Gauss-Legendre
+        kinks = np.asarray(phi.kinks) / deviation
+        even = np.linspace(-13.0, 13.0, self._FINE * len(panels) + 1)
+        self._grid = np.unique(np.concatenate([panels[:, 0], panels[:, -1], even, kinks[np.abs(kinks) < 13]]))
+
+    def expect(self, function: Callable[[Array], Array]) -> float:
+        return float(np.sum(self._weight * function(self._square)))
+
+    def cdf(self, x: Array) -> Array:
+        return np.array([self._below(float(each)) for each in x])
+
+    def ppf(self, p: Array) -> Array:
+        low, high = np.zeros_like(p), np.full_like(p, self._square.max() * (1 + 1e-12))
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            reached = self.cdf(middle) >= p
+            low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+        return high
+
+    def _excess(self, h: Array, x: float) -> Array:
+        return np.asarray(self._phi.derivative(self._deviation * h) ** 2 - x)
+
+    def _below(self, x: float) -> float:
+        """P(phi'^2 <= x): the pieces where it is, ended by bisection."""
+        left, right = self._grid[:-1], self._grid[1:]
+        gap = 1e-9 * (right - left)  # one-sided at kinks
+        first, last = self._excess(left + gap, x) <= 1e-14 * x, self._excess(right - gap, x) <= 1e-14 * x
+        mixed = first != last
+        a, b = left[mixed].copy(), right[mixed].copy()
+        for _ in range(50):
+            middle = 0.5 * (a + b)
+            same = (self._excess(middle, x) <= 0) == first[mixed]
+            a, b = np.where(same, middle, a), np.where(same, b, middle)
+        start, end = left.copy(), right.copy()
+        end[mixed] = np.where(first[mixed], a, right[mixed])
+        start[mixed] = np.where(first[mixed], left[mixed], a)
+        chosen = first | last
+        return float(np.sum(_normal_cdf(end[chosen]) - _normal_cdf(start[chosen])))
+
+
+def _normal_cdf(h: Array) -> Array:
+    from scipy.special import ndtr
+
+    return np.asarray(ndtr(h))
+
+
 # ---- Arguments
 
 
@@ -371,6 +453,11 @@ def _fixed_variance(phi: Activation, sw2: float, sb2: float) -> float:
     return float(found["q"][0])
 
 
+def _renamed(measure: Measure, name: str) -> Measure:
+    measure._name = name
+    return measure
+
+
 def _not_zero(core: _core.Measure, function: str, phi: Activation) -> _core.Measure:
     if not core.support() and all(position == 0 for position, _ in core.atoms()):
         raise ValueError(f"activation must have a derivative other than 0, got {phi.name} ({function})")
@@ -384,8 +471,8 @@ def _normalised(activation: str | Activation) -> tuple[Activation, float, float]
     mean, square = moments["mean"], moments["square"]
     if abs(mean) > _NORMALISED or abs(square - 1) > _NORMALISED:
         raise ValueError(
-            f"activation must have E phi = 0 and E phi^2 = 1 under N(0, 1), {phi.name} has {mean:.6g} and {square:.6g}; "
-            f"use activation({phi.name!r}).normalised()"
+            f"activation must have E phi = 0 and E phi^2 = 1 under N(0, 1), {phi.name} has {mean:.6g} and {square:.6g};"
+            f" use activation({phi.name!r}).normalised()"
         )
     b, a = moments["slope"], moments["slope_square"]
     if abs(b) < 1e-12:  # of even functions

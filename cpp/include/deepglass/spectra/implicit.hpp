@@ -115,12 +115,13 @@ class Implicit final : public Measure {
   bool settle(Complex z, State& state, Step& step) const {
     constexpr double kLongest = 1;  // change of a logarithm
     double last = kInfinity;
+    bool reflected = false;
     for (int i = 0; i < 60; ++i) {
       if (!map_.step(z, state, step)) return false;
       double size = 0;
       for (const Complex change : step.change) size = std::max(size, std::abs(change));
       if (!std::isfinite(size)) return false;
-      const bool done = size <= 1e-15 || (size <= 1e-8 && size >= 0.3 * last);
+      const bool done = size <= 1e-15 || (size <= 1e-8 && size >= 0.3 * last && !reflected);
       if (done) {
         for (const Subordinate& point : step.points) {
           if (!detail::subordinate(z, point)) return false;
@@ -129,8 +130,10 @@ class Implicit final : public Measure {
       }
       last = size;
       const double factor = size > kLongest ? kLongest / size : 1;
+      reflected = false;
       for (std::size_t k = 0; k < state.size(); ++k) {
         const Complex next = state[k] * std::exp(factor * step.change[k]);
+        reflected = reflected || next.imag() < -1e-12 * std::fabs(next.real());
         state[k] = {next.real(), std::fabs(next.imag())};
       }
     }
@@ -142,7 +145,7 @@ class Implicit final : public Measure {
     double place = 1, goal = 0;
     map_.begin(map_.path(z, place), state);
     if (!settle(map_.path(z, place), state, step)) return false;
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 100; ++i) {
       State trial = state;
       if (settle(goal == 0 ? z : map_.path(z, goal), trial, step)) {
         state = std::move(trial);

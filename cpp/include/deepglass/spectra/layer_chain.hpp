@@ -119,8 +119,10 @@ class LayerChain {
       complete = g * y / scale;
       if (layer.inverse == Layer::Inverse::kUnknown) {
         const Complex point = *unknown++;
-        const Value m = layer.factor->transforms(point).m;
-        const Differential x{point, (u.value - m.value + u.fixed) / m.slope, u.free / m.slope};
+        const Ratio of_x(point, *layer.factor);
+        const Differential h = complete / u, relative = h / Differential{of_x.value};
+        const Differential x{point, (relative.value - 1.0 + relative.fixed) / of_x.log_slope,
+                             relative.free / of_x.log_slope};
         known(x);
         p = x * y * u / complete;
       } else {
@@ -203,18 +205,31 @@ class LayerChain {
     return parts;
   }
 
-  // M_nu(x) = u for real x = end (1 +- exp(s)) outside all of nu, s first as guessed; NaN if there is none.
-  static double invert(const Measure& nu, const std::vector<Interval>& parts, double u, double& s) {
-    const double end = u > 0 ? parts.back().right : parts.front().left, sign = u > 0 ? end : -end;
-    constexpr double kLow = -60, kHigh = 61;  // whose middle is not x = 0
+  // H = (1 + M)/M of nu at x, and d ln H/dx: M = u is solved as H = (1 + u)/u, which knows small 1 + u too.
+  struct Ratio {
+    Complex value, log_slope;
+    Ratio(Complex x, const Measure& nu) {
+      const Transforms t = nu.transforms(x);
+      const Complex complete = x * t.g.value;
+      value = complete / t.m.value;
+      log_slope = -t.m.slope / (complete * t.m.value);
+    }
+  };
+
+  // The real x outside all of nu with H_nu(x) = h, exp(s) largest values away from it, s first as guessed;
+  // NaN if there is none.
+  static double invert(const Measure& nu, const std::vector<Interval>& parts, double h, double& s) {
+    const double end = h > 0 ? parts.back().right : parts.front().left;
+    const double sign = h > 0 ? parts.back().right : -parts.back().right;
+    constexpr double kLow = -60, kHigh = 61;
     double low = kLow, high = kHigh;
     if (!(s > low && s < high)) s = 1;
     for (int i = 0; i < 100; ++i) {
       const double x = end + sign * std::exp(s);
-      const Value m = nu.transforms(x).m;
-      const double ratio = m.value.real() / u, excess = std::log(ratio);
-      (ratio > 1 ? low : high) = s;
-      double next = s - excess / (m.slope.real() / m.value.real() * (x - end));
+      const Ratio at(x, nu);
+      const double excess = std::log(at.value.real() / h);  // rises with s; NaN beyond a pole near the end
+      (excess > 0 ? high : low) = s;
+      double next = s - excess / (at.log_slope.real() * (x - end));
       if (!(next > low && next < high)) next = 0.5 * (low + high);
       const double change = std::fabs(next - s);
       s = next;
@@ -224,8 +239,9 @@ class LayerChain {
   }
 
   struct Image {
-    double z;
-    bool rises;
+    double z = kNaN;
+    bool rises = false;
+    std::vector<bool> negative = {};  // the points p of the layers below the last
   };
   // x_guess (n_layers,): see invert.
   Image image(double start, std::vector<double>& x_guess) const {
@@ -233,6 +249,7 @@ class LayerChain {
     const Transforms t = base_->transforms(start);
     Differential p{start, 0, 1}, u{t.m.value, 0, t.m.slope}, g{t.g.value, 0, t.g.slope};
     bool rises = t.g.slope.real() < 0;
+    std::vector<bool> negative;
     auto guess = x_guess.begin();
     for (const Layer& layer : layers_) {
       double& s = *guess++;
@@ -241,17 +258,20 @@ class LayerChain {
       const Differential complete = g * shifted;
       Differential x{};
       if (layer.inverse == Layer::Inverse::kUnknown) {
-        const double point = invert(*layer.factor, positive_parts(*layer.factor), u.value.real(), s);
-        if (std::isnan(point)) return {kNaN, false};
-        x = {point, 0, u.free / layer.factor->transforms(point).m.slope};
+        const Differential h = complete / u;
+        const double point = invert(*layer.factor, positive_parts(*layer.factor), h.value.real(), s);
+        if (std::isnan(point)) return {};
+        const Ratio of_x(point, *layer.factor);
+        x = {point, 0, h.free / (h.value * of_x.log_slope)};
       } else {
         x = complete * stretch(layer, u, complete) / u;
       }
       p = layer.inverse == Layer::Inverse::kUnknown ? x * y * u / complete : y * stretch(layer, u, complete);
       g = complete / p;
       rises = rises && x.free.real() > 0 && p.free.real() > 0;
+      if (&layer != &layers_.back()) negative.push_back(p.value.real() < 0);
     }
-    return {p.value.real(), rises && std::isfinite(p.value.real())};
+    return {p.value.real(), rises && std::isfinite(p.value.real()), std::move(negative)};
   }
 
   static detail::Differential stretch(const Layer& layer, const detail::Differential& u,
@@ -275,18 +295,32 @@ class LayerChain {
       }
       return z;
     };
-    double before = 0, open = kNaN, last = kNaN;
-    bool was = false;
+    double before = 0, open = kNaN;
+    Image last;
+    const auto visit = [&](double t, Image now) {
+      if (now.rises && !last.rises) open = t == 0 ? now.z : border(t, before, now.z);
+      if (!now.rises && last.rises) add(open, border(before, t, last.z), free);
+      last = std::move(now);
+      before = t;
+    };
     for (int i = 0; i < n; ++i) {
       const double t = static_cast<double>(i) / (n - 1);
-      const Image now = image(start(t), guess);
-      if (now.rises && !was) open = i == 0 ? now.z : border(t, before, now.z);
-      if (!now.rises && was) add(open, border(before, t, last), free);
-      was = now.rises;
-      last = now.z;
-      before = t;
+      Image now = image(start(t), guess);
+      // An atom at 0 of a layer in between becomes a band, which may be narrow.
+      double left = before, right = t;
+      while (last.rises && now.rises && now.negative != last.negative && right - left > 1e-15) {
+        const double middle = 0.5 * (left + right);
+        Image between = image(start(middle), guess);
+        if (!between.rises) {
+          visit(middle, std::move(between));
+          break;
+        }
+        (between.negative == last.negative ? left : right) = middle;
+      }
+      visit(t, std::move(now));
     }
-    if (was) add(open, std::fabs(last) > 0.01 * far_ ? std::copysign(kInfinity, last) : last, free);
+    if (last.rises)
+      add(open, std::fabs(last.z) > 0.01 * far_ ? std::copysign(kInfinity, last.z) : last.z, free);
   }
   static void add(double a, double b, std::vector<Interval>& free) {
     free.push_back({std::min(a, b), std::max(a, b)});
@@ -338,22 +372,20 @@ inline MeasurePointer conjugate_kernel(const MeasurePointer& input, const std::v
   return std::make_shared<Implicit<LayerChain>>(LayerChain(input, layers));
 }
 
-// Dual of the Fisher information of one input, Theta_{l+1} = qhat_l + sw2 W D_l Theta_l D_l W^T with
-// orthogonal W, Theta_1 = qhat_0:  mu_{l+1} = (qhat_l + sw2 .)_* (nu_l [x] mu_l).  Squares qhat_0 ..
-// qhat_{L-1} of the activities, laws nu_1 .. nu_{L-1} of the squared slopes.
-inline MeasurePointer conditional_fisher(const std::vector<double>& squares,
-                                         const std::vector<std::shared_ptr<const SlopeLaw>>& laws,
-                                         double weight_variance) {
-  if (laws.empty()) return std::make_shared<Atoms>(std::vector<double>{squares[0]}, std::vector<double>{1.0});
-  MeasurePointer product = std::make_shared<Affine>(laws[0], 0, squares[0]);
-  if (laws.size() > 1) {
-    std::vector<Layer> layers;
-    for (std::size_t l = 1; l < laws.size(); ++l) {
-      layers.push_back(layer_of(weight_variance, squares[l] / weight_variance, laws[l]));
-    }
-    product = std::make_shared<Implicit<LayerChain>>(LayerChain(product, layers));
+// nu_{L-1} [x] mu_{L-1} for the dual of the Fisher information of one input, orthogonal weights:
+//   Theta_{l+1} = qhat_l + sw2 W D_l Theta_l D_l W^T,  Theta_1 = qhat_0,
+//   mu_{l+1} = (qhat_l + sw2 .)_* (nu_l [x] mu_l).
+// Squares qhat_0 .. qhat_{L-2} of the activities, laws nu_1 .. nu_{L-1} of the squared slopes, L >= 2.
+inline MeasurePointer conditional_fisher_product(const std::vector<double>& squares,
+                                                 const std::vector<std::shared_ptr<const SlopeLaw>>& laws,
+                                                 double weight_variance) {
+  const MeasurePointer first = std::make_shared<Affine>(laws[0], 0, squares[0]);
+  if (laws.size() == 1) return first;
+  std::vector<Layer> layers;
+  for (std::size_t l = 1; l < laws.size(); ++l) {
+    layers.push_back(layer_of(weight_variance, squares[l] / weight_variance, laws[l]));
   }
-  return std::make_shared<Affine>(product, squares[laws.size()], weight_variance);
+  return std::make_shared<Implicit<LayerChain>>(LayerChain(first, layers));
 }
 
 }  // namespace deepglass::spectra
