@@ -92,7 +92,7 @@ def jacobian_spectrum(
     >>> round(float(mu.support()[-1, 1]), 12), round(float(mu.pdf(1.0)), 12)
     (2.18233809031..., 0.47...)
     >>> dg.spectra.jacobian_spectrum("hard_tanh", 1.05, 0.01, 4).atoms[-1]
-    Atom(position=1.21550625, mass=0.805...)
+    Atom(position=1.2155062..., mass=0.805...)
     """
     phi = make_activation(activation)
     sw2 = _positive("weight_variance", weight_variance)
@@ -136,8 +136,8 @@ def residual_jacobian_limit(strength: float) -> Measure:
     --------
     >>> import deepglass as dg
     >>> mu = dg.spectra.residual_jacobian_limit(0.5)
-    >>> abs(mu.mean - np.exp(0.5)) < 1e-12
-    True
+    >>> f"{mu.mean:.12f}"  # e^(1/2)
+    '1.648721270700'
     """
     c = _positive("strength", strength)
     if c > 100:
@@ -232,8 +232,8 @@ def ntk_spectrum(activation: str | Activation, ratios: float | Sequence[float], 
 
     Parameters
     ----------
-    activation, ratios, input_spectrum
-        See `conjugate_kernel_spectrum`; L = len(ratios) is the number of hidden layers.
+    activation, ratios, input_spectrum : see `conjugate_kernel_spectrum`
+        L = len(ratios) is the number of hidden layers.
 
     Returns
     -------
@@ -297,8 +297,8 @@ def conditional_fisher_spectrum(
     --------
     >>> import deepglass as dg
     >>> mu = dg.spectra.conditional_fisher_spectrum("hard_tanh", 1.05, 0.01, 6)
-    >>> round(mu.mean, 9), round(mu.variance, 9)
-    (1.408435187, 0.154478323)
+    >>> round(mu.mean, 7), round(mu.variance, 7)
+    (1.4084352, 0.1544783)
     """
     phi = make_activation(activation)
     sw2 = _positive("weight_variance", weight_variance)
