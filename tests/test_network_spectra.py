@@ -329,6 +329,7 @@ def test_haar_sampler():
         assert abs(values.mean() - expected) < 5 * values.std() / math.sqrt(draws)
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize("weights", ["orthogonal", "gaussian"])
 @pytest.mark.parametrize("name", ["tanh", "relu"])
 def test_jacobian_simulated(name, weights):
@@ -351,6 +352,7 @@ def test_jacobian_simulated(name, weights):
     assert_within([mu.mean, mu.moment(2), mu.cdf(middle)], extrapolated(sample, (60, 120), 150, 2))
 
 
+@pytest.mark.no_sanitizer
 def test_residual_jacobian_simulated():
     a, q, depth = 0.5, 0.4, 3
     mu = sp.jacobian_spectrum("tanh", 1.3, 0.0, depth, "gaussian", residual=a, variance=q)
@@ -388,6 +390,7 @@ def kernels(n, generator, ratios, phi):
     return np.linalg.eigvalsh(x.T @ x), np.linalg.eigvalsh(tangent)
 
 
+@pytest.mark.no_sanitizer
 def test_kernels_simulated():
     ratios = [0.6, 0.75]
     mu = sp.conjugate_kernel_spectrum(TANH, ratios, INPUT)
@@ -404,6 +407,7 @@ def test_kernels_simulated():
     assert_within(theory, extrapolated(sample, (60, 120), 100, 4))
 
 
+@pytest.mark.no_sanitizer
 def test_conditional_fisher_simulated():
     sw2, depth = 1.2, 4
     mu = sp.conditional_fisher_spectrum("tanh", sw2, 0.05, depth)
@@ -503,6 +507,7 @@ def test_bad_input(call, message):
         call()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     name=st.sampled_from(["tanh", "erf", "relu", "hard_tanh", "elu", "swish", "leaky_relu", "gelu"]),
