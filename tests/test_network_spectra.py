@@ -329,7 +329,7 @@ def test_haar_sampler():
         assert abs(values.mean() - expected) < 5 * values.std() / math.sqrt(draws)
 
 
-@pytest.mark.no_sanitizer
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["orthogonal", "gaussian"])
 @pytest.mark.parametrize("name", ["tanh", "relu"])
 def test_jacobian_simulated(name, weights):
@@ -352,7 +352,7 @@ def test_jacobian_simulated(name, weights):
     assert_within([mu.mean, mu.moment(2), mu.cdf(middle)], extrapolated(sample, (60, 120), 150, 2))
 
 
-@pytest.mark.no_sanitizer
+@pytest.mark.slow
 def test_residual_jacobian_simulated():
     a, q, depth = 0.5, 0.4, 3
     mu = sp.jacobian_spectrum("tanh", 1.3, 0.0, depth, "gaussian", residual=a, variance=q)
