@@ -180,6 +180,31 @@ def test_power_equals_convolutions() -> None:
         assert three.support() == pytest.approx(power.support(), rel=1e-9)
 
 
+def test_hard_edges_away_from_zero() -> None:
+    """Atoms of half the mass each: inverse square roots at both ends, and a pair of gaps whose image is one point."""
+    half = [0.5, 0.5]
+    for mu, ends in (
+        (free_add(TWO, Atoms([3, 3.5], half)), [[2, 2.5], [4, 4.5]]),
+        (free_multiply(Atoms([1, 2], half), Atoms([1, 2], half)), [[1, 4]]),
+        (free_multiply(Atoms([1, 2], half), Atoms([0.3, 2], half)), [[0.3, 0.6], [2, 4]]),
+    ):
+        assert mu.support() == pytest.approx(np.array(ends), rel=1e-14)
+        assert abs(mu.mass_error) < 1e-11
+    # 1 + P and 1 + Q for free projections: x + 4/x = 4 + cos^2(angle), of arcsine law.
+    x = np.linspace(1.05, 1.95, 30)
+    u = x + 4 / x - 4
+    density = 0.5 * np.abs(1 - 4 / x**2) / (np.pi * np.sqrt(u * (1 - u)))
+    assert free_multiply(Atoms([1, 2], half), Atoms([1, 2], half)).pdf(x) == pytest.approx(density, rel=1e-11)
+
+
+def test_an_edge_before_the_first_point_of_the_other_gap() -> None:
+    """The semicircle's edge was taken for one of the sum, where the density is 0."""
+    mu = free_add(Semicircle(0.1, 1.0), Atoms([0.05, 5.03], [0.9465, 0.0535]))
+    right = mu.support()[0][1]
+    assert mu.pdf(right - 1e-3) > 0.05
+    assert mu.pdf(right - 1e-5) == pytest.approx(0.1 * mu.pdf(right - 1e-3), rel=0.05)
+
+
 def test_powers_of_infinitely_divisible_laws() -> None:
     x = np.linspace(-3, 3, 50)
     assert free_power(Semicircle(), 2.5).pdf(x) == pytest.approx(Semicircle(2.5).pdf(x), rel=1e-13)

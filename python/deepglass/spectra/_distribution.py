@@ -6,6 +6,9 @@ On each interval [a, b] of the support
 
 the double exponential map: any algebraic edge, (x - a)^(1/2) or x^(-L/(L+1)), becomes smooth in s and decays.  The
 integrand in s is kept as Chebyshev series on panels that are halved until their last coefficients vanish.
+
+Next to an edge e that is not 0, x - e is lost in the rounding of x.  Where the density is like 1/sqrt(|x - e|) this
+matters; it is then a power series in the root, and is continued from points further inside.
 """
 
 from __future__ import annotations
@@ -24,12 +27,9 @@ _NODES = np.cos(np.pi * (np.arange(_N) + 0.5) / _N)
 _TO_COEFFICIENTS = np.array([(1 if j == 0 else 2) / _N * np.cos(j * np.arccos(_NODES)) for j in range(_N)])
 _INTEGRAL = np.array([chebyshev.chebint(row, lbnd=-1) for row in np.eye(_N)]).T  # (_N + 1, _N)
 _RESOLVED = 1e-14  # of the mass: what the last coefficients of a panel may amount to
+_KNOWN_EDGE = 76.0  # e-foldings after which the mass left at an inverse square root is rounding
 _DEEPEST = 2.0**-30  # shortest panel, in s
-
-
-def _reach(edge: float, length: float, finest: float) -> float:
-    """How many e-foldings of the length of an interval the points next to an edge come near to it."""
-    return float(min(finest, 37 + np.log1p(length / abs(edge)))) if edge else finest
+_MOST_PANELS = 4000  # of an interval; only noise takes more
 
 
 class Distribution:
@@ -46,6 +46,7 @@ class Distribution:
         self._density, self._finest = density, finest
         self._ends = np.array(support, float).reshape(-1, 2)
         self._atoms = np.array(atoms, float).reshape(-1, 2)
+        self._edges = [(self._edge(a, b - a), self._edge(b, a - b)) for a, b in self._ends]
         self.unsolved = 0  # points at which the density was not found
         panels = [self._panels(i) for i in range(len(self._ends))]
         counts = [len(breaks) for breaks, _ in panels]
@@ -74,6 +75,21 @@ class Distribution:
         values = coefficients @ chebyshev.chebvander(_NODES, _N - 1).T
         self.masses = (values * weights * half[:, None]).ravel()
 
+    def _edge(self, edge: float, length: float) -> tuple[float, Array]:
+        """Give up to which distance the density is c(t)/t, t = sqrt(distance), and the polynomial c; 0 if it is not."""
+        rounding = np.spacing(abs(edge)) / abs(length)
+        if edge == 0 or not 0 < rounding < 1e-9:
+            return 0.0, np.zeros(1)
+        near = float(rounding ** (1 / 3)) * length  # rounding and the next terms of the series do equal harm
+        t = np.array([1, 1.3, 1.7, 2, 2.4, 3])
+        x = edge + near * t**2
+        t = np.sqrt((x - edge) / near)
+        c = self._density(x) * t
+        series = np.linalg.solve(np.vander(t[[0, 2, 3, 5]], increasing=True), c[[0, 2, 3, 5]])
+        error = np.abs(np.polynomial.polynomial.polyval(t, series) - c).max()
+        hard = abs(series[0]) > 0.1 * np.abs(c).max()  # else the mass there is nothing
+        return (abs(near), series) if hard and error <= 1e-7 * np.abs(c).max() else (0.0, np.zeros(1))
+
     def _position(self, interval: NDArray[np.int_], s: Array) -> Array:
         a, b = self._ends[interval, 0], self._ends[interval, 1]
         small = np.exp(-np.pi * np.sinh(np.abs(s)))
@@ -84,6 +100,10 @@ class Distribution:
         a, b = self._ends[i]
         small = np.exp(-np.pi * np.sinh(np.abs(s)))
         density = self._density(self._position(np.full(s.shape, i), s))
+        for sign, (near, series) in zip((-1, 1), self._edges[i], strict=True):
+            inside = (sign * s > 0) & ((b - a) * small / (1 + small) < near)
+            t = np.sqrt(((b - a) * small / (1 + small))[inside] / near)
+            density[inside] = np.polynomial.polynomial.polyval(t, series) / t
         self.unsolved += int(np.isnan(density).sum())
         with np.errstate(invalid="ignore"):
             value = density * (b - a) * np.pi * np.cosh(s) * small / (1 + small) ** 2
@@ -91,7 +111,12 @@ class Distribution:
 
     def _panels(self, i: int) -> tuple[Array, Array]:
         a, b = self._ends[i]
-        first, last = (sign * np.arcsinh(_reach(end, b - a, self._finest) / np.pi) for sign, end in ((-1, a), (1, b)))
+        # How many e-foldings of its length the points next to an edge come near to it.
+        reach = [
+            self._finest if end == 0 else _KNOWN_EDGE if near else min(self._finest, 37 + np.log1p((b - a) / abs(end)))
+            for end, (near, _) in zip((a, b), self._edges[i], strict=True)
+        ]
+        first, last = -np.arcsinh(reach[0] / np.pi), np.arcsinh(reach[1] / np.pi)
         inner = [x for x, _ in self._atoms if a < x < b]
         cuts = np.concatenate(
             [np.linspace(first, last, 14), np.arcsinh([np.log((x - a) / (b - x)) / np.pi for x in inner])]
@@ -104,6 +129,7 @@ class Distribution:
             s = middle[:, None] + half[:, None] * _NODES
             c = self._integrand(i, s.ravel()).reshape(s.shape) @ _TO_COEFFICIENTS.T
             rough = (np.abs(c[:, -3:]).max(axis=1) * half > _RESOLVED) & (half > _DEEPEST)
+            rough &= sum(len(p) for p, _ in done) + len(todo) < _MOST_PANELS
             done.append((todo[~rough], c[~rough]))
             ends, centre = todo[rough], middle[rough]
             todo = np.concatenate([np.stack([ends[:, 0], centre], 1), np.stack([centre, ends[:, 1]], 1)])

@@ -221,7 +221,8 @@ class TwoPointAverage {
     if (!equal) {
       gap = 0.5 * (first_moments_.square + second_moments_.square) - value;
     } else if (!a.complete()) {
-      gap += a.phi_rest();
+      // sum_k>n a_k^2 (1 - c^k) <= (1 - c) sum_k>n k a_k^2
+      gap += std::min(a.phi_rest(), (1 - c) * q1_ * a.slope_rest());
     }
     return {value, slope, gap};
   }

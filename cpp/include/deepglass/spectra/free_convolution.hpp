@@ -18,9 +18,9 @@ inline double extent(const Measure& mu) {
   return std::max({all.right - all.left, std::fabs(all.left), std::fabs(all.right)});
 }
 
-inline Value reciprocal(const Value& g) {  // F = 1/G
-  const Complex f = 1.0 / g.value;
-  return {f, -g.slope * f * f};
+inline Value self_energy(const Transforms& t) {  // K = w - F = M/G, without cancellation where w is large
+  const Complex k = t.m.value / t.g.value;
+  return {k, (t.m.slope - k * t.g.slope) / t.g.value};
 }
 
 inline Value ratio(const Transforms& t) {  // K = G/M = H/w, H = 1 + 1/M, without cancellation
@@ -33,8 +33,9 @@ inline Transforms carried(Complex z, Complex w, const Transforms& t, Complex w_s
   const Complex g = w * t.g.value / z;
   return {{g, (t.m.slope * w_slope - g) / z}, {t.m.value, t.m.slope * w_slope}};
 }
-inline Transforms carried(Complex z, const Value& g) {
-  return {g, {z * g.value - 1.0, g.value + z * g.slope}};
+// The same of a sum or power from G of a factor and the self-energy at z.
+inline Transforms carried(const Value& g, const Value& k) {
+  return {g, {g.value * k.value, g.slope * k.value + g.value * k.slope}};
 }
 
 // From the imaginary axis, as far from 0 as the measure reaches, to z: the logarithm moves on a straight
@@ -55,15 +56,17 @@ class FreeSum {
         height_(detail::extent(*factors_[0].mu) + detail::extent(*factors_[1].mu)) {}
 
   Turn turn(Complex z, Complex w1) const {
-    const Value g1 = factors_[0].mu->cauchy(w1);
-    const Value f1 = detail::reciprocal(g1);
-    const Complex w2 = detail::above(z + f1.value - w1);
-    const Value f2 = detail::reciprocal(factors_[1].mu->cauchy(w2));
-    return {z + f2.value - w2, (f1.slope - 1.0) * (f2.slope - 1.0), f2.slope, {g1, {}}};
+    const Transforms t1 = factors_[0].mu->transforms(w1);
+    const Value k1 = detail::self_energy(t1);
+    const Complex w2 = detail::above(z - k1.value);
+    const Value k2 = detail::self_energy(factors_[1].mu->transforms(w2));
+    return {z - k2.value, k1.slope * k2.slope, 1.0 - k2.slope, {t1.g, {k1.value + k2.value, k1.slope}}};
   }
   Complex path(Complex z, double place) const { return {z.real(), z.imag() + place * height_}; }
-  Transforms result(Complex z, Complex, const Turn& turn, Complex w_slope) const {
-    return detail::carried(z, {turn.factor.g.value, turn.factor.g.slope * w_slope});
+  Transforms result(Complex, Complex, const Turn& turn, Complex w_slope) const {
+    const Complex k1_slope = turn.factor.m.slope * w_slope, k2_slope = (1.0 - turn.push) * (1.0 - k1_slope);
+    return detail::carried({turn.factor.g.value, turn.factor.g.slope * w_slope},
+                           {turn.factor.m.value, k1_slope + k2_slope});
   }
   std::vector<Interval> support() const { return support_of(Convolution::kSum, factors_); }
   std::vector<Atom> atoms() const { return atoms_of(Convolution::kSum, factors_); }
@@ -105,13 +108,14 @@ class FreePowerSum {  // mu [+] ... [+] mu, t >= 1 times
 
   Turn turn(Complex z, Complex w) const {
     const double t = factors_[0].power;
-    const Value g = factors_[0].mu->cauchy(w);
-    const Value f = detail::reciprocal(g);
-    return {(z + (t - 1) * f.value) / t, (1 - 1 / t) * f.slope, 1 / t, {g, {}}};
+    const Transforms at = factors_[0].mu->transforms(w);
+    const Value k = detail::self_energy(at);
+    return {z - (t - 1) * k.value, (1 - t) * k.slope, 1, {at.g, {t * k.value, t * k.slope}}};
   }
   Complex path(Complex z, double place) const { return {z.real(), z.imag() + place * height_}; }
-  Transforms result(Complex z, Complex, const Turn& turn, Complex w_slope) const {
-    return detail::carried(z, {turn.factor.g.value, turn.factor.g.slope * w_slope});
+  Transforms result(Complex, Complex, const Turn& turn, Complex w_slope) const {
+    return detail::carried({turn.factor.g.value, turn.factor.g.slope * w_slope},
+                           {turn.factor.m.value, turn.factor.m.slope * w_slope});
   }
   std::vector<Interval> support() const { return support_of(Convolution::kSum, factors_); }
   std::vector<Atom> atoms() const { return atoms_of(Convolution::kSum, factors_); }

@@ -170,11 +170,12 @@ class GapSearch {
       most = std::min(most, gap->values().front());
       least = std::max(least, gap->values().back());
     }
-    std::vector<double> values;  // decreasing, so that z increases
+    if (!(most > least)) return;
+    std::vector<double> values{most, least};  // decreasing, so that z increases
     for (const Gap* gap : gaps_) {
       if (gap->outer() && inner_power_ > 0) continue;  // an inner gap is seen from inside
       for (const double v : gap->values()) {
-        if (v <= most && v >= least) values.push_back(v);
+        if (v < most && v > least) values.push_back(v);
       }
     }
     std::sort(values.begin(), values.end(), std::greater<double>());
@@ -182,10 +183,12 @@ class GapSearch {
     bool open = false;
     double left = 0, before = kNaN;
     for (const double v : values) {
+      const double rise = place(v).rise;
+      if (rise == 0) continue;
       const bool crossed = pole && before > 0 && v < 0, first = std::isnan(before);
       if (crossed && open) found.push_back({left, kInfinity});
       if (crossed) open = false;
-      const bool inside = place(v).rise > 0;
+      const bool inside = rise > 0;
       if (inside && !open) left = crossed ? -kInfinity : first ? limit(&Gap::start) : edge(before, v);
       if (!inside && open) found.push_back({left, edge(before, v)});
       open = inside;
@@ -196,26 +199,34 @@ class GapSearch {
 
  private:
   struct Place {
-    double z, rise;  // -dz/dv, but for a positive factor
+    double z, rise;  // -dz/dv, but for a positive factor; 0 where rounding hides it
   };
 
+  // Between atoms of half the mass each z does not move at all, and rounding must not make gaps of that.  A
+  // slope 1/M'(w) inherits the rounding of w by its distance from the next pole, about |M/M'|.
+  Place risen(double z, double rise, double size) const {
+    return {z, std::fabs(rise) > 16 * std::numeric_limits<double>::epsilon() * size ? rise : 0.0};
+  }
+
   Place place(double v) const {
-    double value = 0, slope = 0, sign = 1;
+    double value = 0, slope = 0, sign = 1, size = 0;
     for (std::size_t i = 0; i < gaps_.size(); ++i) {
       const Gap::Place at = gaps_[i]->at(v);
       value += factors_[i].power * at.value;
       slope += factors_[i].power * at.slope;
+      const double position = kind_ == Convolution::kSum ? std::fabs(at.value) + 1 / std::fabs(v) : 1;
+      size += factors_[i].power * (std::fabs(at.slope) + position / std::fabs(v));
       // Past w = 0, where an atom at 0 was left out, z = w^t ... has another branch.
       if (kind_ == Convolution::kProduct && factors_[i].power != 1 && at.sign < 0) return {0, -1};
       if (gaps_.size() > 1) sign *= at.sign;
     }
     if (kind_ == Convolution::kSum) {
-      return {value + (1 - inner_power_) / v, (1 - inner_power_) / (v * v) - slope};
+      return risen(value + (1 - inner_power_) / v, (1 - inner_power_) / (v * v) - slope, size);
     }
     const double ratio = v / (1 + v);
     if (inner_power_ != 1 && ratio < 0) sign = -sign;
     const double z = sign * std::exp(value + (inner_power_ - 1) * std::log(std::fabs(ratio)));
-    return {z, -z * (slope + (inner_power_ - 1) / (v * (1 + v)))};
+    return risen(z, -z * (slope + (inner_power_ - 1) / (v * (1 + v))), std::fabs(z) * size);
   }
 
   // The edge between two neighbouring values, one in a gap and one not: a zero of dz/dv, by secants within a

@@ -35,8 +35,8 @@ inline Layer layer_of(double scale, double shift, const std::shared_ptr<const Sl
 
 namespace detail {
 
-// A number and its differential, fixed + free dt, t the logarithm of the first unknown; the fixed part is
-// what Newton's method corrects on the way.
+// A number and its differential, fixed + free dt, t the logarithm of the first unknown less what it is to
+// change in any case; the fixed part is what Newton's method corrects on the way.
 struct Differential {
   Complex value, fixed = 0, free = 0;
 
@@ -113,7 +113,14 @@ class LayerChain {
     for (const Layer& layer : layers_) {
       const Differential shift{layer.shift}, scale{layer.scale}, target = scale * (p + shift);
       const Complex here = *unknown++;
-      const Differential y{here, target.value + target.fixed - here, target.free};
+      Differential y{here, target.value + target.fixed - here, target.free};
+      if (std::abs(here) < 0.1 * layer.scale * layer.shift) {  // p + shift cancels: y must not learn from it
+        const Complex step = y.fixed / y.free;
+        for (std::size_t k = 0; k < out.change.size(); ++k) out.change[k] -= out.rate[k] * step;
+        u.fixed -= u.free * step;
+        g.fixed -= g.free * step;
+        y.fixed = 0;
+      }
       known(y);
       u = u + shift * g;
       complete = g * y / scale;

@@ -133,6 +133,12 @@ class Semicircle final : public Measure {
     return {j.inside / deviation_, -j.inside / (2 * deviation_ * deviation_ * j.root)};
   }
 
+  Transforms transforms(Complex z) const override {  // M/G = z - 1/G = mean + s^2 G
+    const Value g = cauchy(z);
+    const double variance = deviation_ * deviation_;
+    return {g, {g.value * (mean_ + variance * g.value), g.slope * (mean_ + 2 * variance * g.value)}};
+  }
+
   std::vector<Interval> support() const override {
     return {{mean_ - 2 * deviation_, mean_ + 2 * deviation_}};
   }
@@ -253,10 +259,9 @@ class Affine final : public Measure {
   }
 
   Transforms transforms(Complex z) const override {
-    if (shift_ != 0) return Measure::transforms(z);
     const auto [g, m] = mu_->transforms(source(z));
-    return {{image(g.value) / scale_, image(g.slope) / (scale_ * scale_)},
-            {image(m.value), image(m.slope) / scale_}};
+    const Value here{image(g.value) / scale_, image(g.slope) / (scale_ * scale_)};
+    return {here, {shift_ * here.value + image(m.value), shift_ * here.slope + image(m.slope) / scale_}};
   }
 
   void cauchy_in_order(Span<const Complex> z, Span<Value> out) const override {

@@ -158,7 +158,7 @@ namespace detail {
 // Support of a measure that is known only point by point, within bounds: the places where the density opens,
 // on a grid refined where two points off the support have something between them.  In a gap
 // (G(x) - G(y))/(y - x) = int dmu(t)/((x - t)(y - t)) is about sqrt(G'(x) G'(y)); what lies between x and y
-// makes it smaller.  Near an edge e, 1/G'^2 is linear in x - e, but for its square root.
+// makes it smaller.
 class Scan {
  public:
   Scan(const Measure& mu, Interval bounds) : mu_(mu), length_(bounds.right - bounds.left) {
@@ -227,12 +227,23 @@ class Scan {
       (inside(middle) ? within : outside) = middle;
       if (!is_finite(middle.g.value)) return kNaN;
     }
+    // Slopes at distances d, 2 d, 4 d: 1/|G'|^p is linear for the right p, and vanishes at the edge.
     const double side = outside.x < within.x ? -1 : 1;
     double edge = outside.x, distance = kShortest * length_;
     for (int i = 0; i < 3; ++i, distance *= 0.03) {
-      const Point near = at(edge + side * distance), far = at(edge + side * 2 * distance);
-      const double a = 1 / std::norm(near.g.slope), b = 1 / std::norm(far.g.slope);
-      const double next = near.x - a * (near.x - far.x) / (a - b);
+      const Point points[] = {at(edge + side * distance), at(edge + side * 2 * distance),
+                              at(edge + side * 4 * distance)};
+      double next = kNaN, least = kInfinity;
+      for (const double power : {2.0, 2.0 / 3}) {  // square root, inverse square root
+        double y[3];
+        for (int k = 0; k < 3; ++k) y[k] = std::pow(std::abs(points[k].g.slope), -power);
+        const double rise = (y[1] - y[0]) / (points[1].x - points[0].x);
+        const double bend = std::fabs((y[2] - y[1]) / (points[2].x - points[1].x) / rise - 1);
+        if (bend < least) {
+          least = bend;
+          next = points[0].x - y[0] / rise;
+        }
+      }
       if (!(std::fabs(next - edge) < 3 * distance)) break;
       edge = next;
     }

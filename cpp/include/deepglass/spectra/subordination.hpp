@@ -2,11 +2,11 @@
 //
 // The Cauchy transform of each of them at z is the one of a factor at a point w, the subordination function,
 // which is the fixed point of an analytic map a of the upper half plane into itself (Belinschi and Bercovici,
-// J. Anal. Math. 101, 357 (2007)).  With F = 1/G and H = 1 + 1/M:
+// J. Anal. Math. 101, 357 (2007)).  With F = 1/G, K(w) = w - F and H = 1 + 1/M:
 //
-//   sum      mu1 [+] mu2    F1(w1) = F2(w2) = F(z),   w1 + w2 = z + F          w2 = z + F1(w1) - w1
+//   sum      mu1 [+] mu2    F1(w1) = F2(w2) = F(z),   w1 + w2 = z + F          w2 = z - K1(w1)
 //   product  mu1 [x] mu2    H1(w1) = H2(w2) = H(z),   w1 w2 = z H              w2 = z H1(w1)/w1
-//   power    mu^[+]t        F(w) = F_t(z),            t w = z + (t - 1) F      t >= 1
+//   power    mu^[+]t        F(w) = F_t(z),            w = z - (t - 1) K(w)     t >= 1
 //   power    mu^[x]t        H(w) = H_t(z),            w^t = z H^(t - 1)        t >= 1
 //
 // The second column gives one half of a; the other half is the same with 1 and 2 exchanged.
@@ -24,7 +24,7 @@
 
 namespace deepglass::spectra {
 
-// One application of the map: a(w), a'(w), da/dz, and the transforms of the factor at w (G alone for sums).
+// One application of the map: a(w), a'(w), da/dz, and the transforms of the factor at w (for sums K, not M).
 struct Turn {
   Complex image, slope, push;
   Transforms factor;
@@ -44,8 +44,9 @@ bool settle(const Map& map, Complex z, Complex& w, Turn& turn) {
     const Complex step = (turn.image - w) / (1.0 - turn.slope);
     const double size = std::abs(step), scale = std::abs(w);
     if (!std::isfinite(size)) return false;
-    // Quadratic until rounding stops it; slower, but steady, towards a double root at an edge.
-    const bool done = size <= 1e-15 * scale || (size <= 1e-8 * scale && size >= 0.3 * last);
+    // Quadratic until rounding stops it; by a half or two thirds a step towards the roots next to an edge or
+    // cusp.
+    const bool done = size <= 1e-15 * scale || (size <= 1e-8 * scale && size >= 0.9 * last);
     if (done) return std::abs(turn.slope) <= 1 + kRoundingOfSlope;
     last = size;
     const Complex next = w + step;
