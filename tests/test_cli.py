@@ -14,6 +14,8 @@ from deepglass import _core
 from deepglass._progress import reporting
 from deepglass.cli import main
 
+pytestmark = pytest.mark.same_bits
+
 NAMES = ["overlaps", "spectra"]
 
 

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 import deepglass
 from deepglass import _core, io
 
+pytestmark = pytest.mark.same_bits
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 NUMBER = st.one_of(st.integers(-(2**63), 2**63 - 1), st.floats(), st.complex_numbers())
 DTYPE = st.sampled_from([np.float64, np.float32, np.complex128, np.int64, np.int8, np.bool_, np.uint64])

@@ -15,6 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from deepglass import _core
 
+pytestmark = pytest.mark.same_bits
+
 needs_openmp = pytest.mark.skipif(not _core.has_openmp, reason="built without OpenMP")
 
 

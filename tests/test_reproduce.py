@@ -7,6 +7,8 @@ import pytest
 
 import deepglass as dg
 
+pytestmark = pytest.mark.same_bits
+
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 reproduce = pytest.importorskip("deepglass.reproduce")

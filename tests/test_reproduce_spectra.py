@@ -9,6 +9,8 @@ import pytest
 
 import deepglass as dg
 
+pytestmark = pytest.mark.same_bits
+
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 finite = pytest.importorskip("deepglass.reproduce._finite")

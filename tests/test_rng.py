@@ -17,6 +17,8 @@ from deepglass import _core
 from deepglass.random import child_seed, seed_entropy
 from deepglass.reference import rng as reference
 
+pytestmark = pytest.mark.same_bits
+
 WORDS = st.integers(0, 2**64 - 1)
 KINDS = ["uniform", "normal", "sign", "words"]
 

@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "deepglass/core.hpp"
 
@@ -17,6 +18,7 @@ namespace deepglass::bindings {
 
 // C-contiguous doubles; anything numeric is converted, a copy is made only where needed.
 using Array = py::array_t<double, py::array::c_style | py::array::forcecast>;
+using Arrays = py::typing::Dict<py::str, py::array>;  // results by name
 
 void bind_errors(py::module_& m);  // in parallel.cpp, next to the stop token
 void bind_parallel(py::module_& m);
@@ -30,6 +32,10 @@ void bind_mc_slaved(py::module_& m);
 void bind_meanfield(py::module_& m);
 void bind_spectra(py::module_& m);
 void bind_network_spectra(py::module_& m);
+
+inline void require(bool ok, const std::string& message) {
+  if (!ok) throw std::invalid_argument(message);
+}
 
 inline std::string shape_text(const py::array& a) {
   std::string text = "(";
@@ -51,6 +57,11 @@ inline Span<const double> vector(const Array& a, const char* name, Index size = 
     throw std::invalid_argument(std::string(name) + " must have shape " + wanted + ", got " + shape_text(a));
   }
   return view(a);
+}
+
+inline std::vector<double> numbers(const Array& a, const char* name) {
+  const Span<const double> x = vector(a, name);
+  return {x.begin(), x.end()};
 }
 
 // Two dimensions, of the given shape; rows one after the other.

@@ -10,12 +10,6 @@ namespace {
 
 using namespace deepglass::parisi;
 
-using Arrays = py::typing::Dict<py::str, py::array>;
-
-void require(bool ok, const std::string& message) {
-  if (!ok) throw std::invalid_argument(message);
-}
-
 Arrays franz_parisi(Index depth, double load, double wall_width, double wall_shift, Index layer,
                     const Array& overlaps, const Array& start_deficits, double tolerance, Index max_iter,
                     int threads) {

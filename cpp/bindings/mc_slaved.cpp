@@ -26,11 +26,7 @@ using namespace deepglass::mc;
 
 using List = py::typing::List<py::array>;
 using State = py::typing::Dict<py::str, py::object>;
-using Spins = py::array_t<std::int8_t>;
-
-void require(bool ok, const std::string& message) {
-  if (!ok) throw std::invalid_argument(message);
-}
+using SpinArray = py::array_t<std::int8_t>;
 
 std::string text(double x) {
   return py::str(py::float_(x));
@@ -49,8 +45,8 @@ std::vector<std::int8_t> signs(Span<const double> x, const char* name) {
 
 // (n_patterns, n) of +1 and -1 from n rows of fields.
 template <class Row>
-Spins transposed(Index n, Index n_patterns, Row row) {
-  Spins spins({n_patterns, n});
+SpinArray transposed(Index n, Index n_patterns, Row row) {
+  SpinArray spins({n_patterns, n});
   std::int8_t* to = spins.mutable_data();
   for (Index i = 0; i < n; ++i) {
     const auto fields = row(i);

@@ -12,14 +12,9 @@ namespace {
 
 using namespace deepglass::meanfield;
 
-using Arrays = py::typing::Dict<py::str, py::array>;
 using Two = py::typing::Tuple<Array, Array>;
 using Four = py::typing::Tuple<Array, Array, Array, Array>;
 using Callable = py::typing::Callable<Array(Array)>;
-
-void require(bool ok, const std::string& message) {
-  if (!ok) throw std::invalid_argument(message);
-}
 
 Activation built_in(const std::string& name, double alpha) {
   require(std::isfinite(alpha), "alpha must be finite, got " + std::to_string(alpha));

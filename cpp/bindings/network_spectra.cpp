@@ -13,11 +13,6 @@ namespace {
 using namespace spectra;  // NOLINT: this file is about nothing else
 using meanfield::Activation;
 
-std::vector<double> numbers(const Array& a, const char* name) {
-  const Span<const double> x = vector(a, name);
-  return {x.begin(), x.end()};
-}
-
 using Law = std::shared_ptr<const SlopeLaw>;
 
 Law slope_law(const Activation& activation, double q) {

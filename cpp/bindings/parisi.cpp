@@ -10,12 +10,6 @@ namespace {
 
 using namespace deepglass::parisi;
 
-using Arrays = py::typing::Dict<py::str, py::array>;
-
-void require(bool ok, const std::string& message) {
-  if (!ok) throw std::invalid_argument(message);
-}
-
 DeepPerceptron make_model(Index depth, double load, int replicas, double wall_width, double wall_shift) {
   require(depth >= 2, "depth must be at least 2, got " + std::to_string(depth));
   require(load > 0.0 && std::isfinite(load), "load must be positive and finite, got " + std::to_string(load));

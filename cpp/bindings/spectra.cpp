@@ -23,11 +23,6 @@ Convolution convolution(bool product) {
   return product ? Convolution::kProduct : Convolution::kSum;
 }
 
-std::vector<double> numbers(const Array& a, const char* name) {
-  const Span<const double> x = vector(a, name);
-  return {x.begin(), x.end()};
-}
-
 ComplexArray cauchy_transform(const Measure& mu, const ComplexArray& z, int threads) {
   for (py::ssize_t i = 0; i < z.size(); ++i) {
     if (z.data()[i].imag() < 0) {
