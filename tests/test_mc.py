@@ -280,6 +280,7 @@ def test_law_of_hidden_states(case: str) -> None:
         assert stats.chisquare(counts, n_chains * exact.law[layer] / exact.law[layer].sum()).pvalue > 1e-4
 
 
+@pytest.mark.no_sanitizer
 def test_a_graph_of_two_networks() -> None:
     """Where the graph falls into two parts, energies are those of the parts."""
     problem, beta, exact = tiny("A")

@@ -181,6 +181,7 @@ def exact_two_point(name, q1, q2, c):
     return float(value), float(slopes)
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize(
     ("q1", "q2", "c"),
     [

@@ -177,6 +177,7 @@ def jacobian_moments(name, q, sw2, depth, gaussian):
     return [mean, relative * mean**2]
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize("name", DERIVATIVES)
 @pytest.mark.parametrize("weights", ["orthogonal", "gaussian"])
 @pytest.mark.parametrize("depth", [1, 3, 8])
@@ -210,6 +211,7 @@ def test_kernel_masses_and_moments(ratios):
     assert kernel.mean == pytest.approx(sum(a**k for k in range(len(ratios) + 1)), rel=1e-8)
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize("name", ["tanh", "hard_tanh", "erf", "sigmoid"])
 @pytest.mark.parametrize("depth", [2, 3, 8])
 def test_conditional_fisher_mass_and_moments(name, depth):
@@ -278,6 +280,7 @@ def test_linear_kernels_are_products_of_marchenko_pastur():
     assert mu.atoms == product.atoms
 
 
+@pytest.mark.no_sanitizer
 def test_residual_jacobian_tends_to_its_limit():
     errors = []
     limit = sp.residual_jacobian_limit(0.5)

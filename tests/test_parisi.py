@@ -261,6 +261,7 @@ def test_shifted_wall_gives_the_published_numbers():
     np.testing.assert_allclose(solution.neuron_overlap.values[1:10, 0], q, atol=1e-4)
 
 
+@pytest.mark.no_sanitizer
 def test_coexistence_loads():
     assert dg.parisi.coexistence_load(20, ("wetting", "thick")) == pytest.approx(544.7, abs=0.05)
     assert dg.parisi.coexistence_load(20, ("wetting", "crystal")) == pytest.approx(277.1, abs=0.05)

@@ -251,6 +251,7 @@ def blocks(seed, m, n):
     return [np.diff(np.flatnonzero(np.append(shared < i, True)), prepend=-1) for i in range(1, len(m) + 1)]
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize("m", [0.15, 0.5, 0.85])
 def test_one_step_is_poisson_dirichlet(m):
     n, samples = 30, []
@@ -278,6 +279,7 @@ def test_levels_make_a_cascade():
     check_mean(np.asarray(samples, dtype=float), [(1 - x) * (2 - x) / 2 for x in m])
 
 
+@pytest.mark.no_sanitizer
 def test_two_and_three_solutions_of_the_data(solution):
     # P(q12 = q_i) = m_{i+1} - m_i; Ghirlanda and Guerra, J. Phys. A 31, 9149 (1998):
     # P(q12 = a, q13 = b) = P(a) P(b) / 2 + delta_ab P(a) / 2.

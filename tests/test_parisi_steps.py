@@ -81,6 +81,7 @@ BROKEN = [
 ]  # fmt: skip
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize(("load", "steps", "entropy", "replicon", "q", "Q"), BROKEN)
 def test_broken_symmetry_table(load, steps, entropy, replicon, q, Q):
     solution = dg.parisi.solve(network(load), steps=steps)
@@ -338,6 +339,7 @@ def test_slopes_in_the_breakpoints(load, steps, width):
         assert float(solution.free_entropy_slope[i + 1]) == pytest.approx(difference, rel=1e-2, abs=3e-6)
 
 
+@pytest.mark.no_sanitizer
 def test_slopes_in_the_breakpoints_of_a_frozen_solution():
     m = around(0.6, 3, 2)
     solution = dg.parisi.solve(network(50.0), 5, "frozen", breakpoints=m, frozen_step=3)
@@ -353,6 +355,7 @@ def test_slopes_in_the_breakpoints_of_a_frozen_solution():
     assert float(solution.complexity) == pytest.approx(-0.36 * float(solution.free_entropy_slope[3]), rel=1e-12)
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize(("load", "steps", "width"), [(20.0, 4, 0.0), (50.0, 9, 0.0), (1000.0, 3, 0.2)])
 def test_jacobian_is_the_derivative_of_a_sweep(load, steps, width):
     solution = dg.parisi.solve(network(load, wall_width=width), steps)
@@ -510,12 +513,14 @@ def test_optimised_breakpoints_next_to_the_transition():
     assert float(solution.x_left[1]) == pytest.approx(min(entropies, key=entropies.get), abs=0.01)
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize(("load", "wall"), [(1000.0, {}), (30.0, {"wall_shift": 1.0})])
 def test_jamming(load, wall):
     with pytest.raises(dg.NumericalError, match=r"no solution with 2 steps.*the overlaps run away to 1"):
         dg.parisi.solve(network(load, 2, **wall), 2)
 
 
+@pytest.mark.no_sanitizer
 def test_scan_goes_on_to_jamming():
     curve = dg.parisi.scan(network(1.0, 2), [3.0, 30.0, 1000.0, 2000.0], 2)
     assert curve.branch.values.tolist() == ["wetting", "frozen", "jammed", "jammed"]

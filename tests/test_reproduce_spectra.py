@@ -63,6 +63,7 @@ def test_tangent_kernel_is_the_gradients() -> None:
 
 
 # Single points next to an edge are left out of a curve, with a warning.
+@pytest.mark.no_sanitizer
 @pytest.mark.filterwarnings("ignore::deepglass.ConvergenceWarning")
 def test_isometry(tmp_path: Path) -> None:
     written = isometry._reproduce(tmp_path, isometry.Sizes(48, (24, 24), 32, 12))
@@ -85,6 +86,7 @@ def test_isometry(tmp_path: Path) -> None:
     assert float(np.abs(pull).max()) < 5
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
 def test_kernel_spectra(tmp_path: Path, suffix: str) -> None:
     images = np.random.default_rng(3).integers(0, 256, size=(200, 6, 8), dtype=np.uint8)

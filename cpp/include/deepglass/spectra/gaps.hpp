@@ -290,7 +290,7 @@ inline std::vector<Interval> support_of(Convolution kind, const std::vector<Fact
   std::vector<Interval> parts;
   for (std::size_t i = 1; i < free.size(); ++i) {
     Interval part{free[i - 1].right, free[i].left};
-    if (kind == Convolution::kProduct) part.left = std::max(part.left, 0.0);
+    if (kind == Convolution::kProduct) part.left = part.left > 0 ? part.left : 0.0;
     if (part.right - part.left > 1e-13 * size) parts.push_back(part);  // else an atom, or rounding
   }
   return parts;

@@ -344,7 +344,7 @@ class LayerChain {
     double right = -kInfinity;
     for (const Interval& gap : free) {
       if (std::isfinite(right) && gap.left - right > 1e-13 * size)
-        parts.push_back({std::max(right, 0.0), gap.left});
+        parts.push_back({right > 0 ? right : 0.0, gap.left});
       right = std::max(right, gap.right);
     }
     return parts;
