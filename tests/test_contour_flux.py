@@ -154,26 +154,29 @@ def test_too_small_a_basis_is_told() -> None:
 # Site weights.
 
 
-@pytest.mark.parametrize(("mass", "coupling"), [(1.0, 1.0), (0.0, 0.0), (3.0, 1e-3), (0.5, 1e4)])
+@pytest.mark.parametrize(("mass", "coupling"), [(1.0, 1.0), (3.0, 1e-3), (0.5, 1e4), (0.0, 1e6)])
 def test_site_weights(mass: float, coupling: float) -> None:
+    """W(n) = pi (lambda/2)^(-nu/2) Gamma(nu) e^(z^2/4) D_(-nu)(z), nu = n/2 + 1, z = (4 + m^2) / sqrt(2 lambda)."""
     logs, ratios = _core.flux_site_weights(500, mass, coupling)
-    with mpmath.workdps(25):
-        a, b = 4 + mpmath.mpf(mass) ** 2, mpmath.mpf(coupling)
+    with mpmath.workdps(60):
 
-        def weight(n: int) -> mpmath.mpf:  # in s = ln r
-            def integrand(s: mpmath.mpf) -> mpmath.mpf:
-                return mpmath.exp((n + 2) * s - a * mpmath.exp(2 * s) / 2 - b * mpmath.exp(4 * s) / 4)
-
-            peak = mpmath.log(2 * (n + 2) / (a + mpmath.sqrt(a * a + 4 * b * (n + 2)))) / 2
-            width = 1 / mpmath.sqrt(n + 2)
-            points = [peak + width * point for point in (-30, -20, -14, -10, -7, -5, -3, -2, -1, 0, 1, 2, 3, 5, 7)]
-            return 2 * mpmath.pi * mpmath.quad(integrand, points, method="gauss-legendre")
+        def log_weight(n: int) -> mpmath.mpf:
+            nu, z = mpmath.mpf(n) / 2 + 1, (4 + mpmath.mpf(mass) ** 2) / mpmath.sqrt(2 * mpmath.mpf(coupling))
+            half = mpmath.mpf(coupling) / 2
+            weight = mpmath.pi * half ** (-nu / 2) * mpmath.gamma(nu) * mpmath.exp(z**2 / 4) * mpmath.pcfd(-nu, z)
+            return mpmath.log(weight)
 
         for n in (0, 1, 7, 60, 499):
-            here, above = weight(n), weight(n + 2)
+            here = log_weight(n)
             # Some hundred terms; the logarithm has the rounding of numbers like n ln r.
-            assert float(ratios[n]) == pytest.approx(float(above / here), rel=1e-13)
-            assert float(logs[n]) == pytest.approx(float(mpmath.log(here)), abs=1e-15 * (100 + 10 * n))
+            assert float(ratios[n]) == pytest.approx(float(mpmath.exp(log_weight(n + 2) - here)), rel=1e-14)
+            assert float(logs[n]) == pytest.approx(float(here), abs=1e-15 * (10 + n))
+
+
+def test_site_weights_of_the_free_field() -> None:
+    """W(n) = pi Gamma(n/2 + 1) (2 / a)^(n/2 + 1)."""
+    _, ratios = _core.flux_site_weights(500, 1.0, 0.0)
+    np.testing.assert_allclose(ratios, (np.arange(501) + 2) / 5, rtol=1e-14)
 
 
 def test_site_weights_of_high_powers() -> None:
