@@ -178,7 +178,7 @@ def undeformed_average_phase(
     n_nodes : int
         Nodes of the rule.  The densities vary on the scale pi / Lt in mu'; from exact densities, the error of the
         logarithm is 9e-5, 2e-6, 2e-9 with 6, 8, 12 nodes on 2 x 8 at mu = 1.2 (mass and coupling 1).
-    n_sweeps, n_thermalise, every, n_chains, seed, threads
+    n_sweeps, n_thermalise, every, n_chains, seed, threads : int
         Of each simulation, as for `flux_simulation`.
     progress : bool or callable(done, total)
         In simulations.

@@ -1,4 +1,0 @@
-// Contour deformation for the sign problem, and exact references for it.
-#pragma once
-
-#include "deepglass/contour/flux.hpp"
