@@ -234,6 +234,7 @@ class _Site:
         self.radius: Floats = np.asarray(radius)
         potential = (2 + field.mass**2) / 2 * self.radius**2 + field.coupling * self.radius**4 / 4
         self._product = np.outer(self.radius, self.radius)
+        self._known: dict[int, Floats] = {}
         exponent = self._hopping * self._product - (potential[:, None] + potential) / 2
         self.log_scale = float(exponent.max())
         measure = np.sqrt(np.asarray(weight) * self.radius)
@@ -241,11 +242,17 @@ class _Site:
 
     def kernel(self, charge: int) -> tuple[Floats, Floats]:
         """T_k and its derivative by c."""
+        slope = (self._bessel(abs(charge - 1)) + self._bessel(charge + 1)) / 2
+        return self._front * self._bessel(charge), self._front * self._product * slope
+
+    def _bessel(self, order: int) -> Floats:
+        """I_k(c r r') exp(-c r r')."""
         from scipy.special import ive
 
-        x = self._hopping * self._product
-        slope = (ive(abs(charge - 1), x) + ive(charge + 1, x)) / 2
-        return self._front * ive(charge, x), self._front * self._product * slope
+        if order not in self._known:
+            self._known.pop(order - 3, None)
+            self._known[order] = ive(order, self._hopping * self._product)
+        return self._known[order]
 
 
 # ---- One row
