@@ -296,9 +296,10 @@ def test_density_is_odd_in_the_chemical_potential(quenched: bool) -> None:
     assert abs(pull(plus, "phi2", float(minus["phi2"]), float(minus["phi2_error"]))) < 4.0
 
 
-def test_undeformed_average_phase_is_exact_on_two_rows() -> None:
-    exact = transfer_matrix((2, 4), chemical_potential=1.0)
-    phase = undeformed_average_phase((2, 4), n_nodes=8, n_sweeps=10_000, seed=4)
+@pytest.mark.parametrize(("shape", "mu"), [((2, 4), 1.0), ((1, 8), -0.8)])
+def test_undeformed_average_phase_on_narrow_lattices(shape: tuple[int, int], mu: float) -> None:
+    exact = transfer_matrix(shape, chemical_potential=mu)
+    phase = undeformed_average_phase(shape, chemical_potential=mu, n_nodes=8, n_sweeps=10_000, seed=4)
     assert abs(pull(phase, "average_phase", float(exact["average_phase"]))) < 4.0
     assert float(phase["average_phase_error"]) < 0.01
 
@@ -399,6 +400,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"n_nodes": 0}, "n_nodes must be"),
     ({"n_sweeps": 3}, "n_sweeps must be"),
     ({"n_chains": 0}, "n_chains must be"),
+    ({"n_chains": 10**7}, "n_chains must be"),
     ({"n_thermalise": 0}, "n_thermalise must be"),
     ({"every": 0}, "every must be"),
     ({"threads": -1}, "threads must be"),

@@ -22,6 +22,7 @@ __all__ = ["flux_simulation", "undeformed_average_phase"]
 
 _MOST_WEIGHTS = 2**17  # of the table for a site
 _MOST_DRAWS = 2**28  # of all chains together
+_MOST_BYTES = 2**34  # of all chains together
 _PARTS = 100  # of a run, between reports of progress
 
 
@@ -92,7 +93,7 @@ def flux_simulation(
 
     Notes
     -----
-    Some 30 ns for a move or a change of l.
+    Some 25 ns for a move or a change of l.
 
     Examples
     --------
@@ -105,7 +106,7 @@ def flux_simulation(
     field = lattice_field(shape, mass, coupling, chemical_potential)
     if not isinstance(quenched, (bool, np.bool_)):
         raise ValueError(f"quenched must be True or False, got {quenched!r}")
-    n_chains = integer("n_chains", n_chains, 1, 2**20)
+    n_chains = integer("n_chains", n_chains, 1, _MOST_BYTES // (20 * field.volume + 4096))
     every = integer("every", every, 1, 2**32)
     n_sweeps = integer("n_sweeps", n_sweeps, 4 * every, every * (_MOST_DRAWS // n_chains))
     n_thermalise = integer("n_thermalise", n_thermalise, 1, 2**40)
