@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from . import io, mc, meanfield, parisi, spectra, stats
+from . import contour, io, mc, meanfield, parisi, spectra, stats
 from ._core import NumericalError
 from ._core import version as __version__
 from ._warnings import ConvergenceWarning, UnphysicalWarning
@@ -16,6 +16,7 @@ __all__ = [
     "NumericalError",
     "UnphysicalWarning",
     "__version__",
+    "contour",
     "io",
     "load",
     "mc",
