@@ -236,6 +236,7 @@ def test_sampled_averages_of_one_variable(action: Any, contour: Any) -> None:
     phase = weight.sum() / np.abs(weight).sum()
     assert abs(found["average_phase"] - phase.real) < 4 * found["average_phase_error"] + 1e-12
     assert abs(found["average_phase_imag"] - phase.imag) < 4 * found["average_phase_imag_error"] + 1e-12
+    assert abs(found["average_phase_modulus"] - abs(phase)) < 4 * found["average_phase_modulus_error"] + 1e-12
     assert found["acceptance"] > 0.9
 
 
@@ -468,7 +469,16 @@ def test_rejects_what_makes_no_sense() -> None:
         (lambda: dg.contour.LinearContour(dg.contour.Quartic(1.0), max_kappa=0.5), "max_kappa must be < tan"),
         (lambda: dg.contour.LinearContour(phi4, max_kappa=0.0), "max_kappa must be > 0"),
         (lambda: dg.contour.measure(phi4, dg.contour.Shift(1.0)), "contour must be"),
+        (lambda: dg.contour.NetworkContour(phi4, 0), "hidden must be"),
+        (
+            lambda: dg.contour.NetworkContour(dg.contour.Quartic(1.0), base=dg.contour.LinearContour(phi4)),
+            "base must be",
+        ),
+        (lambda: dg.contour.NetworkContour(phi4).train(rate=0.0), "rate must be > 0"),
+        (lambda: dg.contour.NetworkContour(phi4).map(np.zeros((2, 4, 4))), "t must have shape"),
         (lambda: dg.contour.measure(dg.contour.Airy(1.0), dg.contour.LinearContour(phi4)), "contour must be made"),
+        (lambda: dg.contour.measure(dg.contour.Airy(1.0)), "contour must be a Shift with y > 0"),
+        (lambda: dg.contour.measure(dg.contour.ComplexPhi4(coupling=0.0)), "action must have cosh mu"),
         (lambda: dg.contour.measure(phi4, observables=["energy"]), "observables must be among"),
         (lambda: dg.contour.measure(phi4, n_samples=10), "n_samples must be at least"),
         (lambda: dg.contour.measure(phi4, step=0.0), "step must be > 0"),

@@ -3,7 +3,9 @@
     Z = int d^N t J(t) exp(-S(z(t))),   J = det dz/dt,
 
 does not depend on the contour z(t), but its average phase <e^{i theta}>, taken with the modulus of the weight,
-does.  Symbols: L = ln J - S is the log weight, theta = Im L, ``average_phase`` = Z / Z_pq.
+does.  Its modulus is a number between 0 and 1: the error of an average is about 1 / (modulus sqrt(n)).
+
+Symbols: L = ln J - S is the log weight, theta = Im L, ``average_phase`` = Z / Z_pq.
 
 References
 ----------
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 from .actions import Action, Airy, ComplexPhi4, CustomAction, Gaussian, PowerModel, Quartic
 from .contours import LinearContour, RealPlane, Shift
+from .network import NetworkContour
 from .sampling import measure
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "CustomAction",
     "Gaussian",
     "LinearContour",
+    "NetworkContour",
     "PowerModel",
     "Quartic",
     "RealPlane",

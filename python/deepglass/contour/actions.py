@@ -330,13 +330,18 @@ class ComplexPhi4(Action):
     ) -> None:
         if not isinstance(shape, (tuple, list)) or len(shape) != 2:
             raise ValueError(f"shape must be (n_space, n_time), got {shape!r}")
-        self.shape = (integer("shape[0]", shape[0], 1, 4096), integer("shape[1]", shape[1], 1, 4096))
+        self.shape = (integer("shape[0]", shape[0], 1, 1024), integer("shape[1]", shape[1], 1, 1024))
         self.mass = number("mass", mass, "a finite number", lambda value: True)
         self.coupling = number("coupling", coupling, ">= 0", lambda value: value >= 0)
         self.chemical_potential = number(
             "chemical_potential", chemical_potential, "between -20 and 20", lambda value: abs(value) <= 20
         )
         self.field_shape = (2, *self.shape)
+
+    @property
+    def converges(self) -> bool:
+        """Whether the integral exists: with coupling, or for cosh mu < 1 + m^2 / 2."""
+        return self.coupling > 0 or math.cosh(self.chemical_potential) < 1 + self.mass**2 / 2
 
     def action(self, z: ArrayLike) -> Complex:
         """S(z), shape (...)."""
@@ -407,7 +412,7 @@ class ComplexPhi4(Action):
         mu = self.chemical_potential
         if self.coupling != 0:
             raise ValueError(f"coupling must be 0 for exact results, got {self.coupling!r}")
-        if not math.cosh(mu) < 1 + self.mass**2 / 2:
+        if not self.converges:
             raise ValueError(f"chemical_potential must have cosh mu < 1 + mass^2 / 2 without coupling, got {mu!r}")
         p1, p0 = (2 * np.pi * np.arange(n) / n for n in self.shape)
         determinant = self.free_determinant(self.mass**2)

@@ -113,7 +113,7 @@ class LinearContour(RealPlane):
 
     def __init__(self, action: Action, mass_squared: float | None = None, max_kappa: float | None = None) -> None:
         self.action = action
-        self.kappa = 0.0
+        self._max_kappa = max_kappa
         if max_kappa is not None:
             max_kappa = number("max_kappa", max_kappa, "> 0", lambda value: value > 0)
         if isinstance(action, ComplexPhi4):
@@ -178,7 +178,8 @@ class LinearContour(RealPlane):
         return np.stack([shifted[..., 1, :, :], -shifted[..., 0, :, :]], axis=-3)
 
     def __repr__(self) -> str:
-        return f"LinearContour({self.action!r})"
+        mass = f", mass_squared={self.mass_squared!r}" if isinstance(self.action, ComplexPhi4) else ""
+        return f"LinearContour({self.action!r}{mass}, max_kappa={self._max_kappa!r})"
 
 
 Contour: TypeAlias = RealPlane | Shift | LinearContour

@@ -15,9 +15,10 @@ from .._check import integer, number
 from .._warnings import ConvergenceWarning
 from ..random import SeedLike, seed_entropy
 from ..stats import Estimate, gamma_method, gamma_method_derived
-from ._trajectory import Weighting, advance
-from .actions import Action, ComplexPhi4
+from ._trajectory import Weighting, advance, default_step
+from .actions import Action, Airy, ComplexPhi4
 from .contours import Contour, LinearContour, RealPlane, Shift, kernel_transform
+from .network import NetworkContour
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,7 +53,7 @@ def measure(
     ----------
     action : Action
         What is sampled.
-    contour : RealPlane, Shift or LinearContour
+    contour : RealPlane, Shift, LinearContour or NetworkContour
         By default the real plane.
     n_samples : int
         Draws of all chains together, rounded up to a multiple of `n_chains`.
@@ -77,14 +78,16 @@ def measure(
     xarray.Dataset
         For each observable, ``<name>``, ``<name>_error`` and ``<name>_tau`` (integrated autocorrelation time in
         draws, 1/2 if independent), with errors from the linearised ratio.  Z of ComplexPhi4 is positive and only
-        real parts are taken; of other actions ``<name>_imag`` and ``<name>_imag_error`` are given too.
+        real parts are taken; of other actions ``<name>_imag``, ``<name>_imag_error``, ``average_phase_modulus`` and
+        ``average_phase_modulus_error`` are given too.
         ``average_phase`` and ``average_phase_imag`` with errors (the latter vanishes for positive Z),
         ``n_eff`` (independent draws of the phase), ``acceptance``, and ``resolved``: where the average phase is
         less than 3 / sqrt(n_eff), ratios mean nothing; they are then NaN and a ConvergenceWarning is issued.
 
     Notes
     -----
-    ComplexPhi4 runs in compiled code, four chains at a time: O(V log V) a step.  Others run in NumPy.
+    ComplexPhi4 runs in compiled code, four chains at a time: O(V log V) a step.  Other actions, and NetworkContour,
+    run in NumPy on one thread.
 
     Examples
     --------
@@ -110,8 +113,7 @@ def measure(
     n_draws = -(-integer("n_samples", n_samples, 1, 2**40) // n_chains)
     if n_draws < 4:
         raise ValueError(f"n_samples must be at least 4 n_chains = {4 * n_chains}, got {n_samples}")
-    if step is None:
-        step = 0.26 * math.prod(action.shape) ** -0.25 if isinstance(action, ComplexPhi4) else 0.15
+    step = default_step(action) if step is None else step
     step = number("step", step, "> 0", lambda value: value > 0)
     n_steps = math.ceil(1 / step) if n_steps is None else n_steps
     plan = {
@@ -123,7 +125,7 @@ def measure(
         "step": step,
     }
     entropy = seed_entropy(seed)
-    if isinstance(action, ComplexPhi4):
+    if isinstance(action, ComplexPhi4) and not isinstance(contour, NetworkContour):
         phase, series, acceptance = _compiled(action, contour, names, plan, entropy, threads)
     else:
         phase, series, acceptance = _vectorised(action, contour, names, plan, entropy)
@@ -165,6 +167,8 @@ def measure(
     put("average_phase", real)
     result["average_phase_tau"] = real.tau_int
     put("average_phase_imag", imag)
+    if not positive:
+        put("average_phase_modulus", gamma_method_derived(lambda c, s: math.hypot(c, s), [cosine, sine]))
     result |= {"n_eff": n_eff, "acceptance": acceptance, "resolved": resolved}
     parameters = {
         "action": repr(action),
@@ -181,9 +185,13 @@ _Series: TypeAlias = tuple[Array, dict[str, Complex], float]  # theta and observ
 
 def _check_contour(action: Action, contour: Contour) -> None:
     if not isinstance(contour, RealPlane):
-        raise ValueError(f"contour must be a RealPlane, Shift or LinearContour, got {contour!r}")
-    if isinstance(contour, LinearContour) and repr(contour.action) != repr(action):
+        raise ValueError(f"contour must be a RealPlane, Shift, LinearContour or NetworkContour, got {contour!r}")
+    if isinstance(contour, (LinearContour, NetworkContour)) and repr(contour.action) != repr(action):
         raise ValueError(f"contour must be made for {action!r}, got {contour!r}")
+    if isinstance(action, Airy) and not (isinstance(contour, Shift) and contour.offset > 0):
+        raise ValueError(f"contour must be a Shift with y > 0 for Airy, got {contour!r}")
+    if isinstance(action, ComplexPhi4) and not action.converges:
+        raise ValueError(f"action must have cosh mu < 1 + mass^2 / 2 without coupling, got {action!r}")
     if isinstance(contour, Shift) and isinstance(action, ComplexPhi4):
         raise ValueError(f"contour must be a RealPlane or a LinearContour for a ComplexPhi4, got {contour!r}")
 
@@ -215,7 +223,7 @@ def _vectorised(action: Action, contour: Contour, names: Sequence[str], plan: di
         return normal, draw(_core.philox_uniform, 2, start + 2 * ((size + 1) // 2))
 
     weighting = Weighting(action, contour)
-    t = numbers(0)[0]
+    t = 0.5 * numbers(0)[0]
     given = action.action(contour.map(t)).shape
     if given != (n_chains,):
         raise ValueError(f"action must give shape ({n_chains},) for {n_chains} configurations, got {given}")

@@ -47,7 +47,7 @@ class Walkers {
   const std::vector<Site>& field() const { return field_; }
 
   // One trajectory; 1 where it was accepted.
-  Lanes advance(Index n_steps, double step) {
+  Lanes advance(Index n_steps, double step, TimedStop& stop) {
     const std::size_t n = size();
     ++trajectory_;
     draw_normals(momentum_);
@@ -62,6 +62,7 @@ class Walkers {
     std::copy(field_.begin(), field_.end(), moved_.begin());
     kick(gradient_, 0.5 * eps);
     for (Index k = 1; k <= n_steps; ++k) {
+      stop.check();
       for (std::size_t x = 0; x < n; ++x) {
         moved_[x].re += eps * momentum_[x].re;
         moved_[x].im += eps * momentum_[x].im;
@@ -145,16 +146,10 @@ inline void sample(const LinearContour& contour, const Trajectories& plan, std::
         TimedStop timed(stop);
         Walkers walkers(contour, seed, group * kLanes);
         const int lanes = static_cast<int>(std::min<Index>(kLanes, plan.n_chains - group * kLanes));
-        for (Index k = 0; k < plan.n_thermal; ++k) {
-          timed.check();
-          walkers.advance(plan.n_steps, plan.step);
-        }
+        for (Index k = 0; k < plan.n_thermal; ++k) walkers.advance(plan.n_steps, plan.step, timed);
         Lanes accepted = every_lane(0);
         for (Index draw = 0; draw < plan.n_draws; ++draw) {
-          for (Index k = 0; k < plan.every; ++k) {
-            timed.check();
-            accepted += walkers.advance(plan.n_steps, plan.step);
-          }
+          for (Index k = 0; k < plan.every; ++k) accepted += walkers.advance(plan.n_steps, plan.step, timed);
           const Measured& now = walkers.measured();
           for (int lane = 0; lane < lanes; ++lane) {
             const Index at = (group * kLanes + lane) * plan.n_draws + draw;
