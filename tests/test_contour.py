@@ -359,6 +359,17 @@ def test_hartree_mass_and_kappa() -> None:
     np.testing.assert_allclose(limited.kernel, contour.kernel * 0.41 / contour.kappa, rtol=1e-12)
 
 
+def test_hartree_mass_of_the_dense_phase() -> None:
+    # Specification, section 4: M^2 = 3.18 from <phi^2> of the flux simulation.
+    action = dg.contour.ComplexPhi4((4, 4), chemical_potential=1.4)
+    contour = dg.contour.hartree_contour(action, seed=1)
+    found = dg.contour.measure(action, contour, n_samples=12800, seed=2)
+    assert abs(found["phi2"] - (contour.mass_squared - 1) / 2) < 4 * math.sqrt(3) * found["phi2_error"]  # and its own
+    assert abs(found["average_phase"] - 0.9807) < 4 * math.hypot(float(found["average_phase_error"]), 5e-4)
+    with pytest.warns(dg.ConvergenceWarning, match="still changed"):
+        dg.contour.hartree_contour(action, max_iter=1, seed=1)
+
+
 @pytest.mark.slow
 def test_linear_contours_of_larger_lattices() -> None:
     # Specification, sections 4 and 6.
@@ -479,6 +490,7 @@ def test_rejects_what_makes_no_sense() -> None:
         (lambda: dg.contour.measure(dg.contour.Airy(1.0), dg.contour.LinearContour(phi4)), "contour must be made"),
         (lambda: dg.contour.measure(dg.contour.Airy(1.0)), "contour must be a Shift with y > 0"),
         (lambda: dg.contour.measure(dg.contour.ComplexPhi4(coupling=0.0)), "action must have cosh mu"),
+        (lambda: dg.contour.hartree_contour(dg.contour.Airy(1.0)), "action must be a ComplexPhi4"),  # type: ignore[arg-type]
         (lambda: dg.contour.measure(phi4, observables=["energy"]), "observables must be among"),
         (lambda: dg.contour.measure(phi4, n_samples=10), "n_samples must be at least"),
         (lambda: dg.contour.measure(phi4, step=0.0), "step must be > 0"),

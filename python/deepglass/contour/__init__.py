@@ -18,7 +18,7 @@ from __future__ import annotations
 from .actions import Action, Airy, ComplexPhi4, CustomAction, Gaussian, PowerModel, Quartic
 from .contours import LinearContour, RealPlane, Shift
 from .network import NetworkContour
-from .sampling import measure
+from .sampling import hartree_contour, measure
 
 __all__ = [
     "Action",
@@ -32,5 +32,6 @@ __all__ = [
     "Quartic",
     "RealPlane",
     "Shift",
+    "hartree_contour",
     "measure",
 ]

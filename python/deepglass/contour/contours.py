@@ -87,7 +87,8 @@ class LinearContour(RealPlane):
     action : ComplexPhi4, Gaussian or Quartic
     mass_squared : float, optional
         M^2, ComplexPhi4 only.  By default the Hartree mass M^2 = m^2 + 2 lambda <phi^2>, made self-consistent
-        with <phi^2> = (2/V) sum_p 1/D(p) of the Gaussian theory itself; no simulation is needed for it.
+        with <phi^2> = (2/V) sum_p 1/D(p) of the Gaussian theory itself; no simulation is needed for it.  In the
+        dense phase `hartree_contour` finds a better one.
     max_kappa : float > 0, optional
         Largest kappa: a larger c or b is scaled down to it.  By default there is no limit, but 0.4 for Quartic,
         whose integral diverges from tan(pi/8) on.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .._check import integer, number
 from .._warnings import ConvergenceWarning
-from ..random import SeedLike, seed_entropy
+from ..random import SeedLike, child_seed, seed_entropy
 from ..stats import Estimate, gamma_method, gamma_method_derived
 from ._trajectory import Weighting, advance, default_step
 from .actions import Action, Airy, ComplexPhi4
@@ -23,7 +23,7 @@ from .network import NetworkContour
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["measure"]
+__all__ = ["hartree_contour", "measure"]
 
 Array: TypeAlias = NDArray[np.float64]
 Complex: TypeAlias = NDArray[np.complex128]
@@ -178,6 +178,71 @@ def measure(
         **plan,
     }
     return xr.Dataset(result, attrs=provenance("contour.measure", parameters, seed=entropy))
+
+
+def hartree_contour(
+    action: ComplexPhi4,
+    *,
+    n_samples: int = 6400,
+    rtol: float = 0.01,
+    max_iter: int = 5,
+    seed: SeedLike = None,
+    max_kappa: float | None = None,
+    threads: int = 0,
+) -> LinearContour:
+    """Find the LinearContour with M^2 = m^2 + 2 lambda <phi^2>, <phi^2> measured on the contour itself.
+
+    In the dense phase the Gaussian estimate, which LinearContour takes by default, is too small.
+
+    Parameters
+    ----------
+    action : ComplexPhi4
+        What the contour is for.
+    n_samples : int
+        Draws of each of the short runs.
+    rtol : float > 0
+        Largest relative change of M^2 in the last run.
+    max_iter : int
+        Most runs; if M^2 still changes in the last one, a ConvergenceWarning is issued.
+    seed : int, SeedSequence, Generator or None
+        Of the runs.
+    max_kappa : float > 0, optional
+        See `LinearContour`.
+    threads : int
+        Most threads to use, 0 for the OpenMP default; of no effect on the result.
+
+    Returns
+    -------
+    LinearContour
+        Its ``mass_squared`` is the one found.
+
+    Examples
+    --------
+    >>> action = ComplexPhi4((4, 4), chemical_potential=1.4)
+    >>> f"{LinearContour(action).mass_squared:.1f} {hartree_contour(action, seed=1).mass_squared:.1f}"
+    '2.6 3.2'
+    """
+    if not isinstance(action, ComplexPhi4):
+        raise ValueError(f"action must be a ComplexPhi4, got {action!r}")
+    rtol = number("rtol", rtol, "> 0", lambda value: value > 0)
+    entropy = seed_entropy(seed)
+    contour = LinearContour(action, max_kappa=max_kappa)
+    for k in range(integer("max_iter", max_iter, 1, 1000)):
+        run = measure(
+            action, contour, n_samples=n_samples, seed=child_seed(entropy, k), observables=("phi2",), threads=threads
+        )
+        if not run["resolved"]:
+            return contour  # measure has warned
+        before = contour.mass_squared
+        contour = LinearContour(action, action.mass**2 + 2 * action.coupling * run["phi2"].item(), max_kappa)
+        if abs(contour.mass_squared - before) <= rtol * contour.mass_squared:
+            return contour
+    warnings.warn(
+        f"M^2 still changed from {before:.4g} to {contour.mass_squared:.4g} in the last of {max_iter} runs",
+        ConvergenceWarning,
+        stacklevel=2,
+    )
+    return contour
 
 
 _Series: TypeAlias = tuple[Array, dict[str, Complex], float]  # theta and observables (n_chains, n_draws), acceptance
