@@ -30,7 +30,7 @@ def numpy_gradient(t: np.ndarray, transform: np.ndarray, action: ComplexPhi4) ->
         return np.stack([shifted.imag, -shifted.real], axis=1)  # eps_ab C t_b
 
     force = action.gradient(t + 1j * slope(t))
-    return force.real - slope(force.imag)
+    return np.asarray(force.real - slope(force.imag))
 
 
 def seconds(call: Callable[[], object], repeats: int = 5) -> float:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -444,6 +445,22 @@ def test_trajectories_that_run_off_are_rejected() -> None:
     assert not draws["accepted"].any()
     assert np.isfinite(draws["action_re"]).all()
     assert (draws["action_re"] == draws["action_re"][:, :1]).all()
+
+
+@pytest.mark.no_sanitizer
+def test_one_seed_gives_one_trajectory_at_every_level(at_level: Callable[[str, str], str]) -> None:
+    script = """
+import hashlib
+import numpy as np
+from deepglass import _core
+s = np.zeros((4, 6))
+s[1, 2], s[3, 4] = 0.3, -0.3
+draws = _core.contour_phi4_sample(
+    s, 1.0, 1.0, 0.9, n_chains=5, n_draws=20, n_thermal=5, every=1, n_steps=8, step=0.12, seed=1
+)
+print(hashlib.sha256(b"".join(draws[name].tobytes() for name in sorted(draws))).hexdigest())
+"""
+    assert at_level(script, "v1") == at_level(script, "v3")
 
 
 # ---- Errors
