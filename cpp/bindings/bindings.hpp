@@ -32,6 +32,7 @@ void bind_mc_slaved(py::module_& m);
 void bind_meanfield(py::module_& m);
 void bind_spectra(py::module_& m);
 void bind_network_spectra(py::module_& m);
+void bind_contour(py::module_& m);
 void bind_contour_flux(py::module_& m);
 
 inline void require(bool ok, const std::string& message) {

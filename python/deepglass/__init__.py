@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from . import contour, io, mc, meanfield, parisi, spectra, stats
 from ._core import NumericalError
 from ._core import version as __version__
 from ._warnings import ConvergenceWarning, UnphysicalWarning
 from .io import load, save
+
+if TYPE_CHECKING:
+    from . import contour, io, mc, meanfield, parisi, plot, spectra, stats
 
 __all__ = [
     "ConvergenceWarning",
@@ -30,6 +33,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name == "plot":  # needs matplotlib, and the time to import it
-        return importlib.import_module(f"{__name__}.plot")
+    if name in __all__:  # a family is imported when it is first used
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,130 @@
+"""Contours given by networks: Jacobian, gradients, training, averages."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import deepglass as dg
+
+Array = NDArray[np.float64]
+
+
+def network(shape: tuple[int, int] | None, hidden: int, base: bool, seed: int = 0, size: float = 0.3) -> Any:
+    """A contour with random weights everywhere, abs(alpha) + abs(beta) below 1 for size 0.3."""
+    action: Any = dg.contour.Quartic(1 + 4j, 1.0) if shape is None else dg.contour.ComplexPhi4(shape)
+    contour = dg.contour.NetworkContour(
+        action, hidden, base=dg.contour.LinearContour(action) if base else None, seed=seed
+    )
+    rng = np.random.default_rng(seed)
+    for name, value in contour.weights.items():
+        contour.weights[name] = value + size * rng.uniform(-1, 1, value.shape)
+    return contour
+
+
+NETWORKS = [(None, 10, False), ((2, 3), 5, False), ((2, 3), 20, False), ((1, 3), 4, True), ((1, 3), 9, True)]
+
+
+@pytest.mark.parametrize(("shape", "hidden", "base"), NETWORKS)
+def test_network_jacobian_is_the_determinant_of_differences(
+    shape: tuple[int, int] | None, hidden: int, base: bool
+) -> None:
+    # Fewer and more hidden units than variables: the small and the large determinant.
+    contour = network(shape, hidden, base)
+    t = np.random.default_rng(1).standard_normal((3, *contour.action.field_shape))
+    n, h = t[0].size, 1e-5
+    units = np.eye(n).reshape(n, *contour.action.field_shape)
+    columns = [(contour.map(t + h * e) - contour.map(t - h * e)).reshape(3, n) / (2 * h) for e in units]
+    expected = np.linalg.det(np.stack(columns, axis=-1))
+    np.testing.assert_allclose(np.exp(contour.log_jacobian(t)), expected, rtol=1e-7)  # h^2 and rounding / h
+
+
+@pytest.mark.parametrize(("shape", "hidden", "base"), NETWORKS)
+def test_network_gradients_against_differences(shape: tuple[int, int] | None, hidden: int, base: bool) -> None:
+    contour = network(shape, hidden, base)
+    action = contour.action
+    rng = np.random.default_rng(2)
+    t, way = rng.standard_normal((2, 3, *action.field_shape))
+
+    def log_modulus(t: Array) -> Array:
+        return np.asarray((contour.log_jacobian(t) - action.action(contour.map(t))).real)
+
+    h = 1e-5
+    slope = (contour.force(t, action.gradient(contour.map(t))) * way).reshape(3, -1).sum(axis=1)
+    difference = (log_modulus(t + h * way) - log_modulus(t - h * way)) / (2 * h)
+    np.testing.assert_allclose(difference, slope, rtol=1e-6, atol=1e-6)
+    gradient = contour.weight_gradient(t)
+    assert set(gradient) == set(contour.weights)
+    for name, value in list(contour.weights.items()):
+        way = rng.standard_normal(value.shape)
+        ends = []
+        for sign in (1, -1):
+            contour.weights[name] = value + sign * h * way
+            ends.append(log_modulus(t).mean())
+        contour.weights[name] = value
+        assert (ends[0] - ends[1]) / (2 * h) == pytest.approx((gradient[name] * way).sum(), rel=1e-6, abs=1e-8), name
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_partition_function_is_the_same_on_any_network_contour(seed: int) -> None:
+    # One site by the two-dimensional trapezoidal sum; ln Z from the specification, section 10.
+    contour = network((1, 1), 3, False, seed, size=0.8)
+    t = np.arange(-6, 6.001, 0.05)
+    grid = np.stack(np.meshgrid(t, t, indexing="ij"), axis=-1).reshape(-1, 2, 1, 1)
+    weight = np.exp(contour.log_jacobian(grid) - contour.action.action(contour.map(grid)))
+    average_phase = abs(weight.sum()) / np.abs(weight).sum()
+    assert 0.003 < average_phase < 0.97
+    assert np.log(weight.sum() * 0.05**2) == pytest.approx(1.766388814945, abs=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("action", "before", "after"),
+    [
+        # Specification, section 7: on the real axis, and reached with more updates.
+        (dg.contour.Quartic(1 + 4j, 1.0), 0.663916, 0.99),
+        (dg.contour.Quartic(-1 + 3j, 1.0, 1 + 2j), 0.684354, 0.98),
+    ],
+    ids=repr,
+)
+def test_training_removes_the_sign_problem_of_one_variable(action: Any, before: float, after: float) -> None:
+    t = np.arange(-8, 8, 0.01)
+
+    def average(contour: Any) -> tuple[complex, float]:
+        weight = np.exp(contour.log_jacobian(t) - action.action(contour.map(t)))
+        return weight.sum() * 0.01, abs(weight.sum()) / np.abs(weight).sum()
+
+    contour = dg.contour.NetworkContour(action, seed=1).train(400, seed=1)
+    z, phase = average(contour)
+    assert phase > after
+    z_real, phase_real = average(dg.contour.RealPlane())
+    assert phase_real == pytest.approx(before, abs=1e-6)
+    assert z == pytest.approx(z_real, rel=1e-10)
+
+
+def test_sampled_averages_on_a_network_contour() -> None:
+    # The exact values of the chain, from transfer matrices: specification, section 6.
+    action = dg.contour.ComplexPhi4((1, 3))
+    for contour in (
+        network((1, 3), 4, True),
+        dg.contour.NetworkContour(action, 8, seed=1).train(50, seed=1),
+    ):
+        found = dg.contour.measure(action, contour, n_samples=9600, n_chains=32, seed=3)
+        for name, exact in (("density", 0.4480629029), ("phi2", 0.7642122326), ("average_phase_imag", 0.0)):
+            assert abs(found[name] - exact) < 4 * found[f"{name}_error"], name
+    assert found["average_phase"] > 0.95
+
+
+@pytest.mark.slow
+def test_training_on_the_lattice() -> None:
+    # Specification, section 8: above 0.95 after 100 updates of a network with 64 units, from 0.42.
+    action = dg.contour.ComplexPhi4((4, 4))
+    contour = dg.contour.NetworkContour(action, 64, seed=1).train(100, seed=1)
+    found = dg.contour.measure(action, contour, n_samples=12800, n_thermal=50, seed=2)
+    assert found["average_phase"] > 0.95
+    for name, value, error in (("density", 0.15317, 18e-5), ("phi2", 0.48127, 12e-5)):
+        assert abs(found[name] - value) < 4 * math.hypot(float(found[f"{name}_error"]), error), name
+    assert abs(found["average_phase_imag"]) < 4 * found["average_phase_imag_error"]
