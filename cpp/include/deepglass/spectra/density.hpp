@@ -19,15 +19,16 @@ class Density final : public Measure {
           std::vector<double> coefficients /* (n, kTerms) */, std::vector<Atom> atoms)
       : panels_(std::move(panels)), coefficients_(std::move(coefficients)), atoms_(std::move(atoms)) {
     if (panels_.empty() || coefficients_.size() != panels_.size() * kTerms) {
-      detail::invalid("coefficients must have shape (", panels_.size(), ", ", kTerms,
-                      "), at least one panel");
+      deepglass::detail::invalid("coefficients must have shape (", panels_.size(), ", ", kTerms,
+                                 "), at least one panel");
     }
     const Rule rule = gauss_legendre(kTerms, -1, 1);
     for (std::size_t k = 0; k < panels_.size(); ++k) {
       const Interval panel = panels_[k];
       if (!(std::isfinite(panel.left) && std::isfinite(panel.right) && panel.left < panel.right) ||
           (k > 0 && panel.left < panels_[k - 1].right)) {
-        detail::invalid("panels must be finite and increasing, got [", panel.left, ", ", panel.right, "]");
+        deepglass::detail::invalid("panels must be finite and increasing, got [", panel.left, ", ",
+                                   panel.right, "]");
       }
       for (int i = 0; i < kTerms; ++i) {
         const double t = rule.nodes[static_cast<std::size_t>(i)];

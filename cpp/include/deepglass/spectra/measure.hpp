@@ -122,9 +122,9 @@ class Semicircle final : public Measure {
  public:
   Semicircle(double mean, double variance) : mean_(mean), deviation_(std::sqrt(variance)) {
     if (!(variance > 0 && std::isfinite(variance))) {
-      detail::invalid("variance must be positive and finite, got ", variance);
+      deepglass::detail::invalid("variance must be positive and finite, got ", variance);
     }
-    if (!std::isfinite(mean)) detail::invalid("mean must be finite, got ", mean);
+    if (!std::isfinite(mean)) deepglass::detail::invalid("mean must be finite, got ", mean);
   }
 
   Value cauchy(Complex z) const override {
@@ -154,7 +154,7 @@ class MarchenkoPastur final : public Measure {
  public:
   explicit MarchenkoPastur(double ratio) : ratio_(ratio), root_(std::sqrt(ratio)) {
     if (!(ratio > 0 && std::isfinite(ratio))) {
-      detail::invalid("ratio must be positive and finite, got ", ratio);
+      deepglass::detail::invalid("ratio must be positive and finite, got ", ratio);
     }
   }
 
@@ -189,18 +189,18 @@ class Atoms final : public Measure {
   Atoms(std::vector<double> positions, std::vector<double> masses)
       : positions_(std::move(positions)), masses_(std::move(masses)) {
     if (positions_.empty() || positions_.size() != masses_.size()) {
-      detail::invalid("positions and masses must have the same length >= 1, got ", positions_.size(), " and ",
-                      masses_.size());
+      deepglass::detail::invalid("positions and masses must have the same length >= 1, got ",
+                                 positions_.size(), " and ", masses_.size());
     }
     double total = 0;
     for (std::size_t i = 0; i < positions_.size(); ++i) {
       if (!std::isfinite(positions_[i]) || (i > 0 && !(positions_[i] > positions_[i - 1]))) {
-        detail::invalid("positions must be finite and increasing, got ", positions_[i]);
+        deepglass::detail::invalid("positions must be finite and increasing, got ", positions_[i]);
       }
-      if (!(masses_[i] > 0)) detail::invalid("masses must be positive, got ", masses_[i]);
+      if (!(masses_[i] > 0)) deepglass::detail::invalid("masses must be positive, got ", masses_[i]);
       total += masses_[i];
     }
-    if (!(std::fabs(total - 1) < 1e-9)) detail::invalid("masses must have the sum 1, got ", total);
+    if (!(std::fabs(total - 1) < 1e-9)) deepglass::detail::invalid("masses must have the sum 1, got ", total);
     for (double& mass : masses_) mass /= total;
   }
 
@@ -249,8 +249,9 @@ class Atoms final : public Measure {
 class Affine final : public Measure {
  public:
   Affine(MeasurePointer mu, double shift, double scale) : mu_(std::move(mu)), shift_(shift), scale_(scale) {
-    if (!std::isfinite(shift)) detail::invalid("shift must be finite, got ", shift);
-    if (!(std::isfinite(scale) && scale != 0)) detail::invalid("scale must be finite and not 0, got ", scale);
+    if (!std::isfinite(shift)) deepglass::detail::invalid("shift must be finite, got ", shift);
+    if (!(std::isfinite(scale) && scale != 0))
+      deepglass::detail::invalid("scale must be finite and not 0, got ", scale);
   }
 
   Value cauchy(Complex z) const override {
