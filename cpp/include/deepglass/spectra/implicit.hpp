@@ -121,7 +121,7 @@ class Implicit final : public Measure {
       double size = 0;
       for (const Complex change : step.change) size = std::max(size, std::abs(change));
       if (!std::isfinite(size)) return false;
-      const bool done = size <= 1e-15 || (size <= 1e-8 && size >= 0.9 * last && !reflected);
+      const bool done = size <= 1e-15 || (size <= 1e-8 && size >= 0.3 * last && !reflected);
       if (done) {
         for (const Subordinate& point : step.points) {
           if (!detail::subordinate(z, point)) return false;
