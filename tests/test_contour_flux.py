@@ -18,7 +18,7 @@ import pytest
 
 import deepglass as dg
 from deepglass import _core
-from deepglass.contour import flux_simulation, transfer_matrix, undeformed_average_phase
+from deepglass.contour import ComplexPhi4, flux_simulation, transfer_matrix, undeformed_average_phase
 from deepglass.reference import flux as reference
 
 # mass = coupling = 1: shape, mu, ln Z, n, <phi^2>, average phase.  From an independent transfer matrix (one row: 80
@@ -64,7 +64,7 @@ def pull(run: Any, name: str, value: float, error: float = 0.0) -> float:
 
 @pytest.mark.parametrize("row", ONE_ROW, ids=str)
 def test_one_row(row: tuple[Any, ...]) -> None:
-    exact = transfer_matrix(row[0], chemical_potential=row[1])
+    exact = transfer_matrix(ComplexPhi4(row[0], chemical_potential=row[1]))
     assert bool(exact["converged"])
     for name, value in zip(QUANTITIES, row[2:], strict=True):
         assert float(exact[name]) == pytest.approx(value, abs=1e-10), name  # of the 10 digits of the table
@@ -72,7 +72,7 @@ def test_one_row(row: tuple[Any, ...]) -> None:
 
 @pytest.mark.parametrize("row", TWO_ROWS, ids=str)
 def test_two_rows(row: tuple[Any, ...]) -> None:
-    exact = transfer_matrix(row[0], chemical_potential=row[1])
+    exact = transfer_matrix(ComplexPhi4(row[0], chemical_potential=row[1]))
     assert bool(exact["converged"])
     for name, value in zip(QUANTITIES, row[2:], strict=True):
         assert float(exact[name]) == pytest.approx(value, abs=1e-5), name  # <phi^2> has 5 digits in the table
@@ -90,7 +90,7 @@ def test_two_rows(row: tuple[Any, ...]) -> None:
     ],
 )
 def test_transfer_matrix_of_the_free_field(shape: tuple[int, int], mass: float, mu: float) -> None:
-    exact = transfer_matrix(shape, mass, 0.0, mu, max_quanta=14)
+    exact = transfer_matrix(ComplexPhi4(shape, mass, 0.0, mu), max_quanta=14)
     full = reference.free_field(shape, mass, mu)
     quenched = reference.free_field(shape, mass, mu, quenched=True)
     found = [float(exact[name]) for name in QUANTITIES]
@@ -103,11 +103,11 @@ def test_transfer_matrix_of_the_free_field(shape: tuple[int, int], mass: float, 
 @pytest.mark.parametrize(("shape", "mass"), [((1, 6), 0.8), ((2, 4), 1.5)])
 def test_averages_are_derivatives_of_ln_z(shape: tuple[int, int], mass: float) -> None:
     coupling, mu, h = 2.0, 0.9, 1e-3
-    here = transfer_matrix(shape, mass, coupling, mu, max_quanta=10)
+    here = transfer_matrix(ComplexPhi4(shape, mass, coupling, mu), max_quanta=10)
 
     def slope(square: float, potential: float) -> dict[str, float]:
-        up = transfer_matrix(shape, math.sqrt(mass**2 + square), coupling, mu + potential, max_quanta=10)
-        down = transfer_matrix(shape, math.sqrt(mass**2 - square), coupling, mu - potential, max_quanta=10)
+        up = transfer_matrix(ComplexPhi4(shape, math.sqrt(mass**2 + square), coupling, mu + potential), max_quanta=10)
+        down = transfer_matrix(ComplexPhi4(shape, math.sqrt(mass**2 - square), coupling, mu - potential), max_quanta=10)
         return {name: float(up[name] - down[name]) / (2 * h) / math.prod(shape) for name in LOG_Z}
 
     by_mu, by_square = slope(0.0, h), slope(h, 0.0)
@@ -119,7 +119,7 @@ def test_averages_are_derivatives_of_ln_z(shape: tuple[int, int], mass: float) -
 
 @pytest.mark.parametrize("shape", [(1, 5), (2, 3)])
 def test_transfer_matrix_is_even_in_the_chemical_potential(shape: tuple[int, int]) -> None:
-    plus, minus = (transfer_matrix(shape, chemical_potential=mu, max_quanta=12) for mu in (0.7, -0.7))
+    plus, minus = (transfer_matrix(ComplexPhi4(shape, chemical_potential=mu), max_quanta=12) for mu in (0.7, -0.7))
     for name in ("log_partition_function", "phi2", "average_phase", "quenched_phi2"):
         assert float(plus[name]) == float(minus[name])
     for name in ("density", "quenched_density"):
@@ -128,29 +128,29 @@ def test_transfer_matrix_is_even_in_the_chemical_potential(shape: tuple[int, int
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 2)])
 def test_no_sign_problem_on_one_or_two_time_slices(shape: tuple[int, int]) -> None:
-    exact = transfer_matrix(shape, 1.5, chemical_potential=0.9)
+    exact = transfer_matrix(ComplexPhi4(shape, 1.5, chemical_potential=0.9))
     tolerance = 1e-10 if shape[0] == 1 else 1e-5  # rounding; truncation at 16 quanta
     assert float(exact["average_phase"]) == pytest.approx(1.0, abs=tolerance)
 
 
 def test_long_chains_and_strong_potentials_do_not_overflow() -> None:
-    long = transfer_matrix((1, 100_000), chemical_potential=1.0)
+    long = transfer_matrix(ComplexPhi4((1, 100_000), chemical_potential=1.0))
     # ln Z / Lt is that of the ground state, and what is at Lt = 1000 is corrected as exp(-Lt / correlation length).
-    shorter = transfer_matrix((1, 1_000), chemical_potential=1.0)
+    shorter = transfer_matrix(ComplexPhi4((1, 1_000), chemical_potential=1.0))
     ratio = float(long["log_partition_function"] / shorter["log_partition_function"])
     assert ratio == pytest.approx(100.0, rel=1e-12)
-    dense = transfer_matrix((1, 16), chemical_potential=2.0)  # some 15 particles on a site
+    dense = transfer_matrix(ComplexPhi4((1, 16), chemical_potential=2.0))  # some 15 particles on a site
     assert bool(dense["converged"])
     assert 0.0 < float(dense["average_phase"]) < 1.0
     # Mean field for the field, up to its fluctuations: sinh(mu) r^2 with r^2 = 2 (cosh(mu) - 3/2).
     assert float(dense["density"]) == pytest.approx(2 * (math.cosh(2.0) - 1.5) * math.sinh(2.0), rel=0.1)
     with pytest.raises(dg.NumericalError, match="double precision"):
-        transfer_matrix((1, 16), chemical_potential=8.0)
+        transfer_matrix(ComplexPhi4((1, 16), chemical_potential=8.0))
 
 
 def test_too_small_a_basis_is_told() -> None:
     with pytest.warns(dg.ConvergenceWarning, match="max_quanta"):
-        rough = transfer_matrix((2, 4), chemical_potential=1.4, max_quanta=4)
+        rough = transfer_matrix(ComplexPhi4((2, 4), chemical_potential=1.4), max_quanta=4)
     assert not bool(rough["converged"])
 
 
@@ -216,7 +216,7 @@ def test_kernel_follows_its_twin(shape: tuple[int, int], quenched: bool) -> None
 @pytest.mark.parametrize("quenched", [False, True])
 def test_sum_over_fluxes_is_that_over_fields(quenched: bool) -> None:
     averages, _ = reference.enumerate_fluxes(reference.FluxModel((1, 1), 4.0, 1.0, 0.7, quenched), 6, 5)
-    exact = transfer_matrix((1, 1), 4.0, 1.0, 0.7)
+    exact = transfer_matrix(ComplexPhi4((1, 1), 4.0, 1.0, 0.7))
     prefix = "quenched_" if quenched else ""
     found = [float(exact[f"{prefix}{name}"]) for name in QUANTITIES[:3]]
     assert found == pytest.approx(list(averages), abs=1e-5)  # what is left out
@@ -260,8 +260,8 @@ def test_configurations_come_with_their_weights(quenched: bool) -> None:
     ("shape", "mu"), [((1, 1), 0.6), ((1, 2), -0.6), ((1, 3), 1.0), ((1, 8), 1.0), ((2, 3), 1.2), ((2, 4), 1.0)]
 )
 def test_worms_give_the_exact_averages(shape: tuple[int, int], mu: float, quenched: bool) -> None:
-    exact = transfer_matrix(shape, chemical_potential=mu)
-    run = flux_simulation(shape, chemical_potential=mu, quenched=quenched, n_sweeps=20_000, seed=1)
+    exact = transfer_matrix(ComplexPhi4(shape, chemical_potential=mu))
+    run = flux_simulation(ComplexPhi4(shape, chemical_potential=mu), quenched=quenched, n_sweeps=20_000, seed=1)
     prefix = "quenched_" if quenched else ""
     for name in ("density", "phi2"):
         assert bool(run[f"{name}_converged"])
@@ -272,7 +272,7 @@ def test_worms_give_the_exact_averages(shape: tuple[int, int], mu: float, quench
 @pytest.mark.parametrize(("shape", "mass", "mu"), [((4, 4), 1.0, 0.5), ((6, 4), 1.0, 0.3), ((8, 3), 2.0, -1.2)])
 def test_worms_give_the_free_field(shape: tuple[int, int], mass: float, mu: float, quenched: bool) -> None:
     exact = reference.free_field(shape, mass, mu, quenched)
-    run = flux_simulation(shape, mass, 0.0, mu, quenched=quenched, n_sweeps=10_000, seed=2)
+    run = flux_simulation(ComplexPhi4(shape, mass, 0.0, mu), quenched=quenched, n_sweeps=10_000, seed=2)
     assert abs(pull(run, "density", exact.density)) < 4.0
     assert abs(pull(run, "phi2", exact.square)) < 4.0
 
@@ -280,7 +280,7 @@ def test_worms_give_the_free_field(shape: tuple[int, int], mass: float, mu: floa
 @pytest.mark.parametrize("row", WORMS, ids=str)
 def test_worms_give_the_published_averages(row: tuple[Any, ...]) -> None:
     shape, mu, density, square, _ = row
-    run = flux_simulation(shape, chemical_potential=mu, n_sweeps=20_000 * 16 // math.prod(shape), seed=3)
+    run = flux_simulation(ComplexPhi4(shape, chemical_potential=mu), n_sweeps=20_000 * 16 // math.prod(shape), seed=3)
     assert abs(pull(run, "density", *density)) < 4.0
     assert abs(pull(run, "phi2", *square)) < 4.0
 
@@ -288,7 +288,7 @@ def test_worms_give_the_published_averages(row: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize("quenched", [False, True])
 def test_density_is_odd_in_the_chemical_potential(quenched: bool) -> None:
     plus, minus = (
-        flux_simulation((3, 4), chemical_potential=mu, quenched=quenched, n_sweeps=10_000, seed=seed)
+        flux_simulation(ComplexPhi4((3, 4), chemical_potential=mu), quenched=quenched, n_sweeps=10_000, seed=seed)
         for mu, seed in ((0.8, 1), (-0.8, 2))
     )
     assert float(plus["density"]) > 10 * float(plus["density_error"])
@@ -298,8 +298,8 @@ def test_density_is_odd_in_the_chemical_potential(quenched: bool) -> None:
 
 @pytest.mark.parametrize(("shape", "mu"), [((2, 4), 1.0), ((1, 8), -0.8)])
 def test_undeformed_average_phase_on_narrow_lattices(shape: tuple[int, int], mu: float) -> None:
-    exact = transfer_matrix(shape, chemical_potential=mu)
-    phase = undeformed_average_phase(shape, chemical_potential=mu, n_nodes=8, n_sweeps=10_000, seed=4)
+    exact = transfer_matrix(ComplexPhi4(shape, chemical_potential=mu))
+    phase = undeformed_average_phase(ComplexPhi4(shape, chemical_potential=mu), n_nodes=8, n_sweeps=10_000, seed=4)
     assert abs(pull(phase, "average_phase", float(exact["average_phase"]))) < 4.0
     assert float(phase["average_phase_error"]) < 0.01
 
@@ -308,12 +308,12 @@ def test_undeformed_average_phase_on_narrow_lattices(shape: tuple[int, int], mu:
 @pytest.mark.parametrize("row", WORMS, ids=str)
 def test_undeformed_average_phase(row: tuple[Any, ...]) -> None:
     shape, mu, _, _, (value, error) = row
-    phase = undeformed_average_phase(shape, chemical_potential=mu, n_sweeps=20_000, seed=5)
+    phase = undeformed_average_phase(ComplexPhi4(shape, chemical_potential=mu), n_sweeps=20_000, seed=5)
     assert abs(pull(phase, "log_average_phase", math.log(value), error / value)) < 4.0
 
 
 def test_no_phase_without_chemical_potential() -> None:
-    phase = undeformed_average_phase((3, 3), chemical_potential=0.0, n_nodes=1, n_sweeps=100, seed=1)
+    phase = undeformed_average_phase(ComplexPhi4((3, 3), chemical_potential=0.0), n_nodes=1, n_sweeps=100, seed=1)
     assert float(phase["average_phase"]) == 1.0
     assert float(phase["average_phase_error"]) == 0.0
 
@@ -323,7 +323,7 @@ def test_no_phase_without_chemical_potential() -> None:
 
 def test_threads_change_nothing() -> None:
     runs = [
-        flux_simulation((4, 4), n_sweeps=2_000, n_thermalise=200, n_chains=5, seed=9, threads=threads)
+        flux_simulation(ComplexPhi4((4, 4)), n_sweeps=2_000, n_thermalise=200, n_chains=5, seed=9, threads=threads)
         for threads in (1, 2, 3)
     ]
     for run in runs[1:]:
@@ -332,7 +332,9 @@ def test_threads_change_nothing() -> None:
 
 def test_a_chain_depends_on_the_seed_and_its_number_only() -> None:
     few, many, other = (
-        flux_simulation((4, 4), n_sweeps=100, n_thermalise=10, n_chains=n, seed=seed)["density_series"].to_numpy()
+        flux_simulation(ComplexPhi4((4, 4)), n_sweeps=100, n_thermalise=10, n_chains=n, seed=seed)[
+            "density_series"
+        ].to_numpy()
         for n, seed in ((2, 9), (4, 9), (2, 10))
     )
     np.testing.assert_array_equal(few, many[:2])
@@ -343,11 +345,13 @@ def test_a_chain_depends_on_the_seed_and_its_number_only() -> None:
 def test_parts_and_draws_change_nothing() -> None:
     seen: list[tuple[int, int]] = []
     arguments: dict[str, Any] = {"n_thermalise": 50, "seed": 1}
-    whole = flux_simulation((3, 3), n_sweeps=600, **arguments)
-    parts = flux_simulation((3, 3), n_sweeps=600, progress=lambda done, total: seen.append((done, total)), **arguments)
+    whole = flux_simulation(ComplexPhi4((3, 3)), n_sweeps=600, **arguments)
+    parts = flux_simulation(
+        ComplexPhi4((3, 3)), n_sweeps=600, progress=lambda done, total: seen.append((done, total)), **arguments
+    )
     assert parts.equals(whole)
     assert seen[-1] == (600, 600)
-    binned = flux_simulation((3, 3), n_sweeps=600, every=5, **arguments)
+    binned = flux_simulation(ComplexPhi4((3, 3)), n_sweeps=600, every=5, **arguments)
     means = whole["density_series"].to_numpy().reshape(4, 120, 5).mean(axis=-1)
     np.testing.assert_allclose(binned["density_series"], means, rtol=1e-13, atol=1e-16)
 
@@ -377,8 +381,8 @@ def test_bits_do_not_depend_on_the_level(level: str, at_level: Callable[[str, st
 
 
 def test_results_can_be_saved(tmp_path: Path) -> None:
-    run = flux_simulation((2, 2), n_sweeps=50, n_thermalise=10, seed=1)
-    for number, dataset in enumerate((run, transfer_matrix((1, 4)))):
+    run = flux_simulation(ComplexPhi4((2, 2)), n_sweeps=50, n_thermalise=10, seed=1)
+    for number, dataset in enumerate((run, transfer_matrix(ComplexPhi4((1, 4))))):
         dg.save(dataset, tmp_path / f"{number}.nc")
         assert dg.load(tmp_path / f"{number}.nc").identical(dataset)
 
@@ -387,16 +391,8 @@ def test_results_can_be_saved(tmp_path: Path) -> None:
 
 
 REFUSALS: list[tuple[dict[str, Any], str]] = [
-    ({"shape": 4}, "shape must be"),
-    ({"shape": (1, 0)}, "n_time must be"),
-    ({"shape": (0, 4)}, "n_space must be"),
-    ({"mass": -1.0}, "mass must be"),
-    ({"mass": math.nan}, "mass must be"),
-    ({"coupling": -1.0}, "coupling must be"),
-    ({"coupling": 1.0 + 1.0j}, "coupling must be"),
-    ({"coupling": 0.0, "chemical_potential": 1.0}, "coupling must be > 0 unless"),
-    ({"chemical_potential": math.inf}, "chemical_potential must be"),
-    ({"chemical_potential": 30.0}, "chemical_potential must be"),
+    ({"action": (1, 4)}, "action must be a ComplexPhi4"),
+    ({"action": ComplexPhi4((1, 4), coupling=0.0, chemical_potential=1.0)}, "action must have cosh mu <"),
     ({"n_nodes": 0}, "n_nodes must be"),
     ({"n_sweeps": 3}, "n_sweeps must be"),
     ({"n_chains": 0}, "n_chains must be"),
@@ -407,7 +403,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"seed": -1}, "seed must be"),
     ({"max_quanta": 100}, "max_quanta must be"),
     ({"quenched": 2}, "quenched must be"),
-    ({"n_sweeps": 10_000, "chemical_potential": 12.0}, "chemical_potential, mass and coupling must"),
+    ({"n_sweeps": 10_000, "action": ComplexPhi4((1, 4), chemical_potential=12.0)}, "action must keep"),
 ]
 
 
@@ -423,12 +419,12 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
 )
 def test_refusals(function: Any, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        function(**({"shape": (1, 4)} | arguments))
+        function(**({"action": ComplexPhi4((1, 4))} | arguments))
 
 
 def test_more_than_two_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="n_space must be"):
-        transfer_matrix((3, 4))
+    with pytest.raises(ValueError, match="one or two rows"):
+        transfer_matrix(ComplexPhi4((3, 4)))
 
 
 def test_leaving_the_table_of_weights_is_an_error() -> None:
@@ -442,5 +438,5 @@ def test_interrupt() -> None:
     threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT)).start()
     start = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
-        flux_simulation((16, 16), n_sweeps=10**7, every=1000, seed=1)
+        flux_simulation(ComplexPhi4((16, 16)), n_sweeps=10**7, every=1000, seed=1)
     assert time.perf_counter() - start < 5.0

@@ -20,6 +20,8 @@ __all__ = ["Action", "Airy", "ComplexPhi4", "CustomAction", "Gaussian", "PowerMo
 Complex: TypeAlias = NDArray[np.complex128]
 Function: TypeAlias = Callable[[Complex], ArrayLike]
 
+_MOST_SITES = 2**24
+
 
 class Action(abc.ABC):
     """A holomorphic function S of complex fields, arrays of shape (..., *field_shape).
@@ -330,7 +332,8 @@ class ComplexPhi4(Action):
     ) -> None:
         if not isinstance(shape, (tuple, list)) or len(shape) != 2:
             raise ValueError(f"shape must be (n_space, n_time), got {shape!r}")
-        self.shape = (integer("shape[0]", shape[0], 1, 1024), integer("shape[1]", shape[1], 1, 1024))
+        n_space = integer("shape[0]", shape[0], 1, _MOST_SITES)
+        self.shape = (n_space, integer("shape[1]", shape[1], 1, _MOST_SITES // n_space))
         self.mass = number("mass", mass, "a finite number", lambda value: True)
         self.coupling = number("coupling", coupling, ">= 0", lambda value: value >= 0)
         self.chemical_potential = number(
@@ -339,9 +342,30 @@ class ComplexPhi4(Action):
         self.field_shape = (2, *self.shape)
 
     @property
+    def volume(self) -> int:
+        """Sites of the lattice."""
+        return math.prod(self.shape)
+
+    @property
+    def gap(self) -> float:
+        """Curvature of the action per site along real uniform fields, 1 + m^2/2 - cosh(mu)."""
+        return 1.0 + self.mass**2 / 2 - math.cosh(self.chemical_potential)
+
+    @property
     def converges(self) -> bool:
         """Whether the integral exists: with coupling, or for cosh mu < 1 + m^2 / 2."""
-        return self.coupling > 0 or math.cosh(self.chemical_potential) < 1 + self.mass**2 / 2
+        return self.coupling > 0 or self.gap > 0
+
+    def largest_square(self, height: float) -> float:
+        """Give the r^2 up to which U = gap r^2 + lambda r^4 / 4 is less than `height` above its minimum.
+
+        The modulus of the weight of a real configuration is at most prod_x exp(-U(r_x)), for r r' <= (r^2 + r'^2)/2
+        on all links.
+        """
+        gap, coupling = self.gap, self.coupling
+        if gap > 0:
+            return 2 * height / (gap + math.sqrt(gap**2 + coupling * height))
+        return 2 * (math.sqrt(coupling * height) - gap) / coupling
 
     def action(self, z: ArrayLike) -> Complex:
         """S(z), shape (...)."""
@@ -435,6 +459,15 @@ class ComplexPhi4(Action):
 
     def __repr__(self) -> str:
         return f"ComplexPhi4({self.shape}, {self.mass!r}, {self.coupling!r}, {self.chemical_potential!r})"
+
+
+def check_phi4(action: object) -> ComplexPhi4:
+    """Refuse what is not a ComplexPhi4 whose integral exists."""
+    if not isinstance(action, ComplexPhi4):
+        raise ValueError(f"action must be a ComplexPhi4, got {action!r}")
+    if not action.converges:
+        raise ValueError(f"action must have cosh mu < 1 + mass^2 / 2 without coupling, got {action!r}")
+    return action
 
 
 def _complex(name: str, value: complex) -> complex:

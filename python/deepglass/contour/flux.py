@@ -13,7 +13,7 @@ from .._progress import Progress, reporting
 from ..io import provenance
 from ..random import SeedLike, child_seed, seed_entropy
 from ..stats import Estimate, gamma_method
-from ._lattice import LatticeField, lattice_field
+from .actions import ComplexPhi4, check_phi4
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,10 +27,7 @@ _PARTS = 100  # of a run, between reports of progress
 
 
 def flux_simulation(
-    shape: tuple[int, int],
-    mass: float = 1.0,
-    coupling: float = 1.0,
-    chemical_potential: float = 1.0,
+    action: ComplexPhi4,
     *,
     quenched: bool = False,
     n_sweeps: int = 10_000,
@@ -53,14 +50,8 @@ def flux_simulation(
 
     Parameters
     ----------
-    shape : (int, int)
-        Lx and Lt, periodic.
-    mass : float >= 0
-        In lattice units.
-    coupling : float >= 0
-        lambda; 0 (the free field) where cosh(chemical_potential) < 1 + mass^2/2.
-    chemical_potential : float
-        mu, in lattice units.
+    action : ComplexPhi4
+        Lx x Lt sites; without coupling (the free field) cosh(mu) < 1 + m^2/2.
     quenched : bool
         Whether to leave out the phases.
     n_sweeps : int
@@ -97,23 +88,30 @@ def flux_simulation(
 
     Examples
     --------
-    >>> run = flux_simulation((4, 4), chemical_potential=1.0, n_sweeps=2000, seed=1)
+    >>> run = flux_simulation(ComplexPhi4((4, 4), chemical_potential=1.0), n_sweeps=2000, seed=1)
     >>> abs(float(run["density"]) - 0.15317) < 4 * float(run["density_error"])
     True
     """
     import xarray as xr
 
-    field = lattice_field(shape, mass, coupling, chemical_potential)
+    action = check_phi4(action)
     if not isinstance(quenched, (bool, np.bool_)):
         raise ValueError(f"quenched must be True or False, got {quenched!r}")
-    n_chains = integer("n_chains", n_chains, 1, _MOST_BYTES // (20 * field.volume + 4096))
+    n_chains = integer("n_chains", n_chains, 1, _MOST_BYTES // (20 * action.volume + 4096))
     every = integer("every", every, 1, 2**32)
     n_sweeps = integer("n_sweeps", n_sweeps, 4 * every, every * (_MOST_DRAWS // n_chains))
     n_thermalise = integer("n_thermalise", n_thermalise, 1, 2**40)
     threads = integer("threads", threads, 0, 2**31 - 1)
     entropy = seed_entropy(seed)
     chains = _core.FluxChains(
-        *field, quenched=bool(quenched), n_ratios=_n_weights(field), n_chains=n_chains, seed=entropy
+        *action.shape,
+        action.mass,
+        action.coupling,
+        action.chemical_potential,
+        quenched=bool(quenched),
+        n_ratios=_n_weights(action),
+        n_chains=n_chains,
+        seed=entropy,
     )
     n_draws = n_sweeps // every
     part = n_draws if progress is False else max(1, n_draws // _PARTS)
@@ -124,10 +122,7 @@ def flux_simulation(
             pieces.append(chains.run(min(part, n_draws - start), every, threads))
             report(min(start + part, n_draws), n_draws)
     parameters: dict[str, Any] = {
-        "shape": [field.n_space, field.n_time],
-        "mass": field.mass,
-        "coupling": field.coupling,
-        "chemical_potential": field.chemical_potential,
+        "action": repr(action),
         "quenched": bool(quenched),
         "n_sweeps": n_sweeps,
         "n_thermalise": n_thermalise,
@@ -151,10 +146,7 @@ def flux_simulation(
 
 
 def undeformed_average_phase(
-    shape: tuple[int, int],
-    mass: float = 1.0,
-    coupling: float = 1.0,
-    chemical_potential: float = 1.0,
+    action: ComplexPhi4,
     *,
     n_nodes: int = 12,
     n_sweeps: int = 10_000,
@@ -172,9 +164,7 @@ def undeformed_average_phase(
 
     Parameters
     ----------
-    shape : (int, int)
-        Lx and Lt, periodic.
-    mass, coupling, chemical_potential : float
+    action : ComplexPhi4
         As for `flux_simulation`.
     n_nodes : int
         Nodes of the rule.  The densities vary on the scale pi / Lt in mu'; from exact densities, the error of the
@@ -192,17 +182,17 @@ def undeformed_average_phase(
 
     Examples
     --------
-    >>> phase = undeformed_average_phase((4, 4), chemical_potential=0.4, n_nodes=4, n_sweeps=1000, seed=1)
+    >>> phase = undeformed_average_phase(ComplexPhi4(chemical_potential=0.4), n_nodes=4, n_sweeps=1000, seed=1)
     >>> abs(float(phase["average_phase"]) - 0.9077) < 4 * float(phase["average_phase_error"])
     True
     """
     import xarray as xr
 
-    field = lattice_field(shape, mass, coupling, chemical_potential)
-    _n_weights(field)  # refuses before the long way to this chemical potential
+    action = check_phi4(action)
+    _n_weights(action)  # refuses before the long way to this chemical potential
     n_nodes = integer("n_nodes", n_nodes, 1, 1000)
     entropy = seed_entropy(seed)
-    mu = field.chemical_potential
+    mu = action.chemical_potential
     half, weights = (np.asarray(rule) for rule in _core.gauss_legendre(n_nodes, 0.0, 1.0))
     nodes = mu * half
     columns: dict[str, list[Estimate]] = {"density": [], "quenched_density": []}
@@ -210,10 +200,7 @@ def undeformed_average_phase(
         for index in range(2 * n_nodes):
             quenched = index % 2 == 1
             run = flux_simulation(
-                shape,
-                mass,
-                coupling,
-                float(nodes[index // 2]),
+                ComplexPhi4(action.shape, action.mass, action.coupling, float(nodes[index // 2])),
                 quenched=quenched,
                 n_sweeps=n_sweeps,
                 n_thermalise=n_thermalise,
@@ -227,14 +214,11 @@ def undeformed_average_phase(
             report(index + 1, 2 * n_nodes)
     value = {name: np.array([estimate.value for estimate in column]) for name, column in columns.items()}
     error = {name: np.array([estimate.error for estimate in column]) for name, column in columns.items()}
-    factor = field.volume * mu * weights
+    factor = action.volume * mu * weights
     log_phase = float(factor @ (value["density"] - value["quenched_density"]))
     log_error = math.sqrt(sum(float(np.sum((factor * column) ** 2)) for column in error.values()))
     parameters = {
-        "shape": [field.n_space, field.n_time],
-        "mass": field.mass,
-        "coupling": field.coupling,
-        "chemical_potential": mu,
+        "action": repr(action),
         "n_nodes": n_nodes,
         "n_sweeps": n_sweeps,
         "n_thermalise": n_thermalise,
@@ -259,13 +243,12 @@ def undeformed_average_phase(
     return dataset.assign(seed=np.uint64(entropy))
 
 
-def _n_weights(field: LatticeField) -> int:
+def _n_weights(action: ComplexPhi4) -> int:
     """Bound for half the power of the field at a site: links carry about r r', those in time cosh(mu) times that."""
-    mean = field.largest_square(45.0) * (1 + math.cosh(field.chemical_potential))
+    mean = action.largest_square(45.0) * (1 + math.cosh(action.chemical_potential))
     n = math.ceil(mean + 10 * math.sqrt(mean)) + 64
     if n > _MOST_WEIGHTS:
         raise ValueError(
-            f"chemical_potential, mass and coupling must keep <phi^2> small enough for a table of {_MOST_WEIGHTS} site"
-            f" weights, got {field.chemical_potential!r}, {field.mass!r} and {field.coupling!r}"
+            f"action must keep <phi^2> small enough for a table of {_MOST_WEIGHTS} site weights, got {action!r}"
         )
     return n

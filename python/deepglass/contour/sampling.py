@@ -16,7 +16,7 @@ from .._warnings import ConvergenceWarning
 from ..random import SeedLike, child_seed, seed_entropy
 from ..stats import Estimate, gamma_method, gamma_method_derived
 from ._trajectory import Weighting, advance, default_step
-from .actions import Action, Airy, ComplexPhi4
+from .actions import Action, Airy, ComplexPhi4, check_phi4
 from .contours import Contour, LinearContour, RealPlane, Shift, kernel_transform
 from .network import NetworkContour
 
@@ -255,8 +255,8 @@ def _check_contour(action: Action, contour: Contour) -> None:
         raise ValueError(f"contour must be made for {action!r}, got {contour!r}")
     if isinstance(action, Airy) and not (isinstance(contour, Shift) and contour.offset > 0):
         raise ValueError(f"contour must be a Shift with y > 0 for Airy, got {contour!r}")
-    if isinstance(action, ComplexPhi4) and not action.converges:
-        raise ValueError(f"action must have cosh mu < 1 + mass^2 / 2 without coupling, got {action!r}")
+    if isinstance(action, ComplexPhi4):
+        check_phi4(action)
     if isinstance(contour, Shift) and isinstance(action, ComplexPhi4):
         raise ValueError(f"contour must be a RealPlane or a LinearContour for a ComplexPhi4, got {contour!r}")
 

@@ -15,7 +15,7 @@ from .._check import integer
 from .._core import NumericalError, gauss_legendre
 from .._warnings import ConvergenceWarning
 from ..io import provenance
-from ._lattice import LatticeField, lattice_field
+from .actions import ComplexPhi4, check_phi4
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,10 +30,7 @@ _WANTED = {1: 1e-8, 2: 1e-5}  # accuracy of ln Z that is taken for converged
 
 
 def transfer_matrix(
-    shape: tuple[int, int],
-    mass: float = 1.0,
-    coupling: float = 1.0,
-    chemical_potential: float = 1.0,
+    action: ComplexPhi4,
     *,
     n_nodes: int = 80,
     max_quanta: int = 16,
@@ -51,14 +48,8 @@ def transfer_matrix(
 
     Parameters
     ----------
-    shape : (int, int)
-        Lx and Lt, periodic; Lx is 1 or 2.
-    mass : float >= 0
-        In lattice units.
-    coupling : float >= 0
-        lambda; 0 (the free field) where cosh(chemical_potential) < 1 + mass^2/2.
-    chemical_potential : float
-        mu, in lattice units.
+    action : ComplexPhi4
+        Lx x Lt sites, Lx 1 or 2; without coupling (the free field) cosh(mu) < 1 + m^2/2.
     n_nodes : int
         Gauss-Legendre nodes for the radius.
     max_quanta : int
@@ -84,44 +75,45 @@ def transfer_matrix(
 
     Examples
     --------
-    >>> exact = transfer_matrix((1, 8), chemical_potential=1.0)
+    >>> from deepglass.contour import ComplexPhi4
+    >>> exact = transfer_matrix(ComplexPhi4((1, 8), chemical_potential=1.0))
     >>> round(float(exact["density"]), 8), round(float(exact["average_phase"]), 8)
     (0.07430774, 0.41183736)
     """
     import xarray as xr
 
-    field = lattice_field(shape, mass, coupling, chemical_potential, most_space=2)
+    action = check_phi4(action)
+    n_space = action.shape[0]
+    if n_space > 2:
+        raise ValueError(f"action must have one or two rows, got {action!r}")
     n_nodes = integer("n_nodes", n_nodes, 8, 1000)
     max_quanta = integer("max_quanta", max_quanta, 4, 30)
     results: dict[str, float] = {}
     log_z, residuals = [], []
     for quenched in (False, True):
-        if field.n_space == 1:
-            traces = _one_row(field, n_nodes, quenched)
-            coarse = _one_row(field, n_nodes * 3 // 4, quenched)
+        if n_space == 1:
+            traces = _one_row(action, n_nodes, quenched)
+            coarse = _one_row(action, n_nodes * 3 // 4, quenched)
         else:
-            traces, coarse = _two_rows(field, n_nodes, max_quanta, quenched)
-        ensemble = _sum_over_charges(traces, field, quenched)
+            traces, coarse = _two_rows(action, n_nodes, max_quanta, quenched)
+        ensemble = _sum_over_charges(traces, action, quenched)
         prefix = "quenched_" if quenched else ""
         results[f"{prefix}log_partition_function"] = ensemble.log_z
         results[f"{prefix}density"] = ensemble.density
         results[f"{prefix}phi2"] = ensemble.square
         log_z.append(ensemble.log_z)
-        residuals.append(abs(ensemble.log_z - _sum_over_charges(coarse, field, quenched).log_z))
+        residuals.append(abs(ensemble.log_z - _sum_over_charges(coarse, action, quenched).log_z))
     if not all(map(math.isfinite, results.values())):
         raise NumericalError(_RANGE)
     results["average_phase"] = math.exp(log_z[0] - log_z[1])
     results["residual"] = max(residuals)
-    converged = results["residual"] < _WANTED[field.n_space]
+    converged = results["residual"] < _WANTED[n_space]
     if not converged:
-        what = "n_nodes" if field.n_space == 1 else "max_quanta"
+        what = "n_nodes" if n_space == 1 else "max_quanta"
         message = f"transfer_matrix: ln Z changes by {results['residual']:.1e} with {what}; take more"
         warnings.warn(message, ConvergenceWarning, stacklevel=2)
     parameters = {
-        "shape": [field.n_space, field.n_time],
-        "mass": field.mass,
-        "coupling": field.coupling,
-        "chemical_potential": field.chemical_potential,
+        "action": repr(action),
         "n_nodes": n_nodes,
         "max_quanta": max_quanta,
     }
@@ -162,10 +154,10 @@ class _Ensemble(NamedTuple):
     square: float
 
 
-def _sum_over_charges(traces: _Traces, field: LatticeField, quenched: bool) -> _Ensemble:
+def _sum_over_charges(traces: _Traces, action: ComplexPhi4, quenched: bool) -> _Ensemble:
     """Sum over charges of both signs; T_q and T_{-q} have the same spectrum."""
-    mu = field.chemical_potential
-    rate = 0.0 if quenched else abs(mu) * field.n_time
+    mu = action.chemical_potential
+    rate = 0.0 if quenched else abs(mu) * action.shape[1]
     logs: list[float] = []
     charges, squares, hoppings = [], [], []
     for charge in range(_MOST_CHARGES):
@@ -184,9 +176,9 @@ def _sum_over_charges(traces: _Traces, field: LatticeField, quenched: bool) -> _
     log_z = float(np.logaddexp.reduce(logs))
     weights = np.exp(np.array(logs) - log_z)
     if quenched:
-        density = math.sinh(mu) * float(weights @ hoppings) / field.n_space
+        density = math.sinh(mu) * float(weights @ hoppings) / action.shape[0]
     else:
-        density = math.copysign(float(weights @ charges), mu) / field.n_space
+        density = math.copysign(float(weights @ charges), mu) / action.shape[0]
     return _Ensemble(log_z, density, float(weights @ squares))
 
 
@@ -227,12 +219,12 @@ def _power(matrix: Floats, n: int) -> _Power:
 class _Site:
     """Radial nodes, and the kernels T_k on them, scaled by exp(-log_scale)."""
 
-    def __init__(self, field: LatticeField, n_nodes: int, quenched: bool) -> None:
-        self._hopping = math.cosh(field.chemical_potential) if quenched else 1.0
+    def __init__(self, action: ComplexPhi4, n_nodes: int, quenched: bool) -> None:
+        self._hopping = math.cosh(action.chemical_potential) if quenched else 1.0
         # Eigenstates decay at least as exp(-U/2).
-        radius, weight = gauss_legendre(n_nodes, 0.0, math.sqrt(field.largest_square(2 * _NEGLIGIBLE)))
+        radius, weight = gauss_legendre(n_nodes, 0.0, math.sqrt(action.largest_square(2 * _NEGLIGIBLE)))
         self.radius: Floats = np.asarray(radius)
-        potential = (2 + field.mass**2) / 2 * self.radius**2 + field.coupling * self.radius**4 / 4
+        potential = (2 + action.mass**2) / 2 * self.radius**2 + action.coupling * self.radius**4 / 4
         self._product = np.outer(self.radius, self.radius)
         self._known: dict[int, Floats] = {}
         exponent = self._hopping * self._product - (potential[:, None] + potential) / 2
@@ -258,14 +250,14 @@ class _Site:
 # ---- One row
 
 
-def _one_row(field: LatticeField, n_nodes: int, quenched: bool) -> _Traces:
-    site = _Site(field, n_nodes, quenched)
+def _one_row(action: ComplexPhi4, n_nodes: int, quenched: bool) -> _Traces:
+    site = _Site(action, n_nodes, quenched)
 
     def trace(charge: int) -> _Trace:
         kernel, slope = site.kernel(charge)
-        power = _power(kernel, field.n_time)
+        power = _power(kernel, action.shape[1])
         square = float(power.weights @ (site.radius**2 @ power.vectors**2))
-        return _Trace(power.log_trace + field.n_time * site.log_scale, square, power.mean_replacing(slope))
+        return _Trace(power.log_trace + action.shape[1] * site.log_scale, square, power.mean_replacing(slope))
 
     return trace
 
@@ -276,11 +268,11 @@ def _one_row(field: LatticeField, n_nodes: int, quenched: bool) -> _Traces:
 class _TwoRows:
     """Products of the eigenstates of two sites, in sectors of equal charge q = k1 + k2."""
 
-    def __init__(self, field: LatticeField, n_nodes: int, max_quanta: int, quenched: bool) -> None:
+    def __init__(self, action: ComplexPhi4, n_nodes: int, max_quanta: int, quenched: bool) -> None:
         from scipy.special import ive
 
-        site = _Site(field, n_nodes, quenched)
-        self._n_time, self._max_quanta = field.n_time, max_quanta
+        site = _Site(action, n_nodes, quenched)
+        self._n_time, self._max_quanta = action.shape[1], max_quanta
         self._log_scale = 2 * site.log_scale
         self._square = site.radius**2
         self._values: list[Floats] = []  # [|k|]: (n_states,)
@@ -369,9 +361,9 @@ def _products(a: Floats, b: Floats) -> Floats:
     return (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
 
 
-def _two_rows(field: LatticeField, n_nodes: int, max_quanta: int, quenched: bool) -> tuple[_Traces, _Traces]:
+def _two_rows(action: ComplexPhi4, n_nodes: int, max_quanta: int, quenched: bool) -> tuple[_Traces, _Traces]:
     """Traces in the basis, and in the one with two quanta less."""
-    rows = _TwoRows(field, n_nodes, max_quanta, quenched)
+    rows = _TwoRows(action, n_nodes, max_quanta, quenched)
     traces = functools.cache(rows.trace)
 
     def coarse(charge: int) -> _Trace | None:
