@@ -54,7 +54,7 @@ def main() -> None:
         n_chains = max(8, 4096 // n**2)
         t = rng.standard_normal((n_chains, 2, n, n))
         expected = numpy_gradient(t, transform, action)
-        found = _core.contour_phi4_gradient(t, transform, *model)
+        found = _core.LinearPhi4(transform, *model).gradient(t)
         difference = np.abs(found - expected).max() / np.abs(expected).max()
         assert difference < 1e-13
         sites = n_chains * n * n
@@ -65,8 +65,8 @@ def main() -> None:
 
         def sample(threads: int, s: np.ndarray = transform, m: tuple[float, ...] = model, c: int = n_chains,
                    d: int = n_draws) -> object:  # fmt: skip
-            return _core.contour_phi4_sample(
-                s, *m, n_chains=c, n_draws=d, n_thermal=0, every=1, n_steps=50, step=0.01, seed=1, threads=threads
+            return _core.LinearPhi4(s, *m).sample(
+                n_chains=c, n_draws=d, n_thermal=0, every=1, n_steps=50, step=0.01, seed=1, threads=threads
             )
 
         work = sites * n_steps * n_draws

@@ -52,11 +52,11 @@ def test_force_and_measurements_are_those_of_the_reference(
     c, t = odd_kernel(shape, rng), rng.standard_normal((n_chains, 2, *shape))
     model = (mass, coupling, mu)
     z = reference.phi4_map(t, c)
-    gradient = _core.contour_phi4_gradient(t, kernel_transform(c), *model)
+    gradient = _core.LinearPhi4(kernel_transform(c), *model).gradient(t)
     expected = reference.phi4_real_gradient(t, c, *model)
     # Terms of up to 12 t and of the size of the largest cancel.
     np.testing.assert_allclose(gradient, expected, atol=1e-13 * (12 * np.abs(t).max() + np.abs(expected).max()))
-    measured = _core.contour_phi4_measure(t, kernel_transform(c), *model)
+    measured = _core.LinearPhi4(kernel_transform(c), *model).measure(t)
     volume = c.size
     np.testing.assert_allclose(measured["action"], reference.phi4_action(z, *model), rtol=1e-12, atol=1e-12 * volume)
     np.testing.assert_allclose(measured["density"], reference.phi4_density(z, mu), rtol=1e-12, atol=1e-12)
@@ -69,7 +69,7 @@ def test_trajectories_are_those_of_the_reference(shape: tuple[int, int]) -> None
     model = (0.9, 1.1, 0.8)
     # Steps so large that some trajectories are rejected.
     plan = {"n_chains": 5, "n_draws": 6, "n_thermal": 2, "every": 2, "n_steps": 3, "seed": 7}
-    draws = _core.contour_phi4_sample(kernel_transform(c), *model, step=0.4, **plan)
+    draws = _core.LinearPhi4(kernel_transform(c), *model).sample(step=0.4, **plan)
     action, density, phi2, accepted = reference.phi4_sample(c, *model, step=0.4, **plan)
     assert 0 < accepted.sum() < 60
     np.testing.assert_array_equal(draws["accepted"], accepted)
@@ -144,9 +144,9 @@ def test_force_on_the_contour_against_differences() -> None:
     s = kernel_transform(dg.contour.LinearContour(action).kernel)
     rng = np.random.default_rng(4)
     t, way = rng.standard_normal((2, 1, 2, 5, 6))
-    h = 1e-5
-    up, down = (_core.contour_phi4_measure(t + sign * h * way, s, 0.9, 1.3, 1.1)["action"].real for sign in (1, -1))
-    slope = (_core.contour_phi4_gradient(t, s, 0.9, 1.3, 1.1) * way).sum()
+    kernel, h = _core.LinearPhi4(s, 0.9, 1.3, 1.1), 1e-5
+    up, down = (kernel.measure(t + sign * h * way)["action"].real for sign in (1, -1))
+    slope = (kernel.gradient(t) * way).sum()
     assert (up - down)[0] / (2 * h) == pytest.approx(slope, rel=1e-7)
 
 
@@ -423,14 +423,14 @@ def test_errors_are_those_of_independent_repetitions() -> None:
 
 def test_result_depends_on_neither_threads_nor_number_of_chains() -> None:
     transform = kernel_transform(dg.contour.LinearContour(dg.contour.ComplexPhi4((8, 8))).kernel)
+    kernel = _core.LinearPhi4(transform, 1.0, 1.0, 1.0)
 
     def draws(n_chains: int, threads: int) -> dict[str, Any]:
         return dict(
-            _core.contour_phi4_sample(
-                transform, 1.0, 1.0, 1.0, n_chains=n_chains, n_draws=20, n_thermal=5, every=1, n_steps=8, step=0.1,
-                seed=1, threads=threads,
+            kernel.sample(
+                n_chains=n_chains, n_draws=20, n_thermal=5, every=1, n_steps=8, step=0.1, seed=1, threads=threads
             )
-        )  # fmt: skip
+        )
 
     one = draws(21, 1)
     for name, series in draws(21, 3).items():
@@ -441,7 +441,7 @@ def test_result_depends_on_neither_threads_nor_number_of_chains() -> None:
 
 def test_trajectories_that_run_off_are_rejected() -> None:
     plan = {"n_chains": 3, "n_draws": 4, "n_thermal": 0, "every": 1, "n_steps": 20, "seed": 1}
-    draws = _core.contour_phi4_sample(np.zeros((4, 4)), 1.0, 1.0, 1.0, step=50.0, **plan)
+    draws = _core.LinearPhi4(np.zeros((4, 4)), 1.0, 1.0, 1.0).sample(step=50.0, **plan)
     assert not draws["accepted"].any()
     assert np.isfinite(draws["action_re"]).all()
     assert (draws["action_re"] == draws["action_re"][:, :1]).all()
@@ -455,8 +455,8 @@ import numpy as np
 from deepglass import _core
 s = np.zeros((4, 6))
 s[1, 2], s[3, 4] = 0.3, -0.3
-draws = _core.contour_phi4_sample(
-    s, 1.0, 1.0, 0.9, n_chains=5, n_draws=20, n_thermal=5, every=1, n_steps=8, step=0.12, seed=1
+draws = _core.LinearPhi4(s, 1.0, 1.0, 0.9).sample(
+    n_chains=5, n_draws=20, n_thermal=5, every=1, n_steps=8, step=0.12, seed=1
 )
 print(hashlib.sha256(b"".join(draws[name].tobytes() for name in sorted(draws))).hexdigest())
 """
@@ -511,8 +511,8 @@ def test_rejects_what_makes_no_sense() -> None:
         (lambda: dg.contour.measure(phi4, observables=["energy"]), "observables must be among"),
         (lambda: dg.contour.measure(phi4, n_samples=10), "n_samples must be at least"),
         (lambda: dg.contour.measure(phi4, step=0.0), "step must be > 0"),
-        (lambda: _core.contour_phi4_gradient(np.zeros((1, 2, 4, 5)), np.zeros((4, 4)), 1, 1, 1), "field must have"),
-        (lambda: _core.contour_phi4_measure(np.zeros((1, 2, 4, 4)), np.zeros(4), 1, 1, 1), "transform must have"),
+        (lambda: _core.LinearPhi4(np.zeros((4, 4)), 1, 1, 1).gradient(np.zeros((1, 2, 4, 5))), "field must have"),
+        (lambda: _core.LinearPhi4(np.zeros(4), 1, 1, 1), "transform must have"),
     ]:
         with pytest.raises(ValueError, match=message):
             call()  # type: ignore[no-untyped-call]

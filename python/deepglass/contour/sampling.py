@@ -265,9 +265,8 @@ def _compiled(
     action: ComplexPhi4, contour: Contour, names: Sequence[str], plan: dict[str, Any], seed: int, threads: int
 ) -> _Series:
     transform = kernel_transform(contour.kernel) if isinstance(contour, LinearContour) else np.zeros(action.shape)
-    draws = _core.contour_phi4_sample(
-        transform, action.mass, action.coupling, action.chemical_potential, seed=seed, threads=threads, **plan
-    )
+    kernel = _core.LinearPhi4(transform, action.mass, action.coupling, action.chemical_potential)
+    draws = kernel.sample(seed=seed, threads=threads, **plan)
     acceptance = float(draws["accepted"].mean() / (plan["n_draws"] * plan["every"]))
     series = {name: draws[f"{name}_re"] + 1j * draws[f"{name}_im"] for name in names}
     return -draws["action_im"], series, acceptance

@@ -1,4 +1,4 @@
-"""Complex phi^4 at chemical potential on linear contours, in plain NumPy.
+"""Complex phi^4 at chemical potential on linear contours and those of networks, in plain NumPy.
 
 Fields z are complex, shape (..., 2, n_space, n_time); on the contour z_a = t_a + i sum_b eps_ab C t_b with real t,
 eps_12 = 1 and (C t)(x) = sum_y c(y - x) t(y), c(x) real and odd, shape (n_space, n_time).
@@ -6,12 +6,17 @@ eps_12 = 1 and (C t)(x) = sum_y c(y - x) t(y), c(x) real and odd, shape (n_space
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deepglass.reference.rng import philox_normal, philox_uniform
 
 __all__ = [
+    "network_gradient",
+    "network_log_weight",
     "phi4_action",
     "phi4_density",
     "phi4_gradient",
@@ -163,3 +168,64 @@ def phi4_sample(
                 )
     action, density, phi2 = np.moveaxis(np.array(series), -1, 0)
     return action, density, phi2, accepted
+
+
+def network_log_weight(
+    t: ArrayLike, weights: Mapping[str, Array], kernel: ArrayLike, mass: float, coupling: float, mu: float
+) -> complex:
+    """L = ln det(dz/dt) - S(z) of one configuration, shape (2, n_space, n_time), on z = t + i (B t + y(t)).
+
+    With all entries in one row, y = alpha tanh(W2 tanh(W1 t + b1) + b2) + beta; B is the slope of the linear contour
+    with this kernel, 0 for none.
+    """
+    point = _network(t, weights, kernel)
+    sign, log = np.linalg.slogdet(point.jacobian)
+    return complex(log + 1j * np.angle(sign) - phi4_action(point.z, mass, coupling, mu))
+
+
+def network_gradient(
+    t: ArrayLike, weights: Mapping[str, Array], kernel: ArrayLike, mass: float, coupling: float, mu: float
+) -> dict[str, Array]:
+    """Derivatives of Re L by ``t`` and by each of the weights, one configuration; J = dz/dt as a full matrix.
+
+    d Re L = Re tr(J^-1 dJ) - Re sum_k F_k dz_k,  F = dS/dz, with J = 1 + i (B + diag(alpha f') W2 diag(a') W1).
+    """
+    point = _network(t, weights, kernel)
+    W1, W2, alpha = weights["W1"], weights["W2"], weights["alpha"]
+    F = phi4_gradient(point.z, mass, coupling, mu).ravel()
+    a, f, a_slope, f_slope = point.a, point.f, 1 - point.a**2, 1 - point.f**2
+    G = (1j * np.linalg.inv(point.jacobian)).real  # d Re ln det J = tr G dY for y(t) with slope Y
+    scale = alpha * f_slope
+    by_y = F.imag  # -Re F dz, dz = i dy
+    by_scale = np.diag(W2 @ np.diag(a_slope) @ W1 @ G)
+    by_v2 = by_y * scale - 2 * f * scale * by_scale
+    by_a_slope = np.diag(W1 @ G @ np.diag(scale) @ W2)
+    by_v1 = a_slope * (W2.T @ by_v2 - 2 * a * by_a_slope)
+    return {
+        "t": (-F.real + point.tilt.T @ by_y + W1.T @ by_v1).reshape(point.z.shape),
+        "W1": np.outer(by_v1, np.ravel(t)) + np.diag(a_slope) @ W2.T @ np.diag(scale) @ G.T,
+        "b1": by_v1,
+        "W2": np.outer(by_v2, a) + (np.diag(a_slope) @ W1 @ G @ np.diag(scale)).T,
+        "b2": by_v2,
+        "alpha": by_y * f + f_slope * by_scale,
+        "beta": by_y,
+    }
+
+
+class _Point(NamedTuple):
+    z: Complex
+    a: Array
+    f: Array
+    tilt: Array  # B
+    jacobian: Complex
+
+
+def _network(t: ArrayLike, weights: Mapping[str, Array], kernel: ArrayLike) -> _Point:
+    t = np.asarray(t, float)
+    units = np.eye(t.size).reshape(t.size, *t.shape)
+    tilt = phi4_map(units, kernel).imag.reshape(t.size, t.size).T
+    a = np.tanh(weights["W1"] @ t.ravel() + weights["b1"])
+    f = np.tanh(weights["W2"] @ a + weights["b2"])
+    slope = np.diag(weights["alpha"] * (1 - f**2)) @ weights["W2"] @ np.diag(1 - a**2) @ weights["W1"]
+    y = tilt @ t.ravel() + weights["alpha"] * f + weights["beta"]
+    return _Point(t + 1j * y.reshape(t.shape), a, f, tilt, np.eye(t.size) + 1j * (tilt + slope))

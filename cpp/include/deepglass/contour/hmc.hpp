@@ -1,8 +1,9 @@
-// Hybrid Monte Carlo of the phase-quenched weight e^{Re L} on a linear contour, kLanes chains at a time.
+// Hybrid Monte Carlo of the phase-quenched weight e^{Re L} on a contour, kLanes chains at a time.
 //
-// Chain c draws from stream c of the seed: V blocks of normals (start, then momenta of each trajectory) and
-// one block of two uniforms (factor of the step, acceptance).  So a chain does not depend on how many there
-// are.
+// A Contour has n_sites(), a Room for its work, gradient() of -Re L and measure(), where action is -L up to a
+// constant.  Chain c draws from stream c of the seed: V blocks of normals (start, then momenta of each
+// trajectory) and one block of two uniforms (factor of the step, acceptance).  So a chain does not depend on
+// how many there are.
 #pragma once
 
 #include <algorithm>
@@ -18,18 +19,46 @@ struct Trajectories {
   double step;  // each trajectory takes its own, uniform within 20 %: no mode closes its orbit every time
 };
 
+// Fields t, (n_chains, 2, V), kLanes chains at a time; lanes beyond the last chain repeat it.
+inline void load(const double* t, Index n_chains, Index n, Index first, std::vector<Site>& w) {
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const double* from = t + std::min(first + lane, n_chains - 1) * 2 * n;
+    for (Index x = 0; x < n; ++x) {
+      w[static_cast<std::size_t>(x)].re.set(lane, from[x]);
+      w[static_cast<std::size_t>(x)].im.set(lane, from[n + x]);
+    }
+  }
+}
+inline void store(const std::vector<Site>& w, Index n_chains, Index n, Index first, double* t) {
+  for (Index chain = first; chain < std::min(first + kLanes, n_chains); ++chain) {
+    const int lane = static_cast<int>(chain - first);
+    for (Index x = 0; x < n; ++x) {
+      t[chain * 2 * n + x] = w[static_cast<std::size_t>(x)].re[lane];
+      t[(chain * 2 + 1) * n + x] = w[static_cast<std::size_t>(x)].im[lane];
+    }
+  }
+}
+
+// Where chains go on: the fields, changed to the last ones, after so many trajectories; they start anew at 0.
+struct Fields {
+  double* t;
+  std::uint64_t trajectory;
+};
+
 // What is written down at each draw, (n_chains, n_draws) each; accepted: (n_chains,), trajectories after
 // n_thermal.
 struct Draws {
   double *action_re, *action_im, *density_re, *density_im, *phi2_re, *phi2_im, *accepted;
 };
 
+template <class Contour>
 class Walkers {
  public:
-  Walkers(const LinearContour& contour, std::uint64_t seed, Index first_chain)
+  Walkers(const Contour& contour, std::uint64_t seed, Index first_chain, Index n_chains, const Fields& from)
       : contour_(contour),
         seed_(seed),
         first_(first_chain),
+        trajectory_(from.trajectory),
         field_(size()),
         momentum_(size()),
         gradient_(size()),
@@ -37,8 +66,12 @@ class Walkers {
         moved_gradient_(size()),
         normals_(2 * size()),
         room_(contour) {
-    draw_normals(field_);
-    for (Site& w : field_) w = 0.5 * w;
+    if (trajectory_ > 0) {
+      load(from.t, n_chains, contour.n_sites(), first_chain, field_);
+    } else {
+      draw_normals(field_);
+      for (Site& w : field_) w = 0.5 * w;
+    }
     contour_.gradient(field_.data(), gradient_.data(), room_);
     now_ = contour_.measure(field_.data(), room_);
   }
@@ -124,27 +157,28 @@ class Walkers {
     }
   }
 
-  const LinearContour& contour_;
+  const Contour& contour_;
   std::uint64_t seed_;
   Index first_;
-  std::uint64_t trajectory_ = 0;
+  std::uint64_t trajectory_;
   std::vector<Site> field_, momentum_, gradient_, moved_, moved_gradient_;
   std::vector<double> normals_;
-  LinearContour::Room room_;
+  typename Contour::Room room_;
   Measured now_;
 };
 
-inline void sample(const LinearContour& contour, const Trajectories& plan, std::uint64_t seed,
-                   const Draws& out, int threads, const StopToken& stop = {}) {
+template <class Contour>
+void sample(const Contour& contour, const Trajectories& plan, std::uint64_t seed, const Fields& fields,
+            const Draws& out, int threads, const StopToken& stop = {}) {
   const Index groups = (plan.n_chains + kLanes - 1) / kLanes;
   const Index trajectories = plan.n_thermal + plan.n_draws * plan.every;
   const double site_steps = static_cast<double>(groups * kLanes * trajectories * plan.n_steps) *
                             static_cast<double>(contour.n_sites());
   parallel_for_uneven(
-      groups, Team{threads, 20 * site_steps},
+      groups, Team{threads, contour.nanoseconds_per_site() * site_steps},
       [&](Index group) {
         TimedStop timed(stop);
-        Walkers walkers(contour, seed, group * kLanes);
+        Walkers<Contour> walkers(contour, seed, group * kLanes, plan.n_chains, fields);
         const int lanes = static_cast<int>(std::min<Index>(kLanes, plan.n_chains - group * kLanes));
         for (Index k = 0; k < plan.n_thermal; ++k) walkers.advance(plan.n_steps, plan.step, timed);
         Lanes accepted = every_lane(0);
@@ -162,6 +196,7 @@ inline void sample(const LinearContour& contour, const Trajectories& plan, std::
           }
         }
         for (int lane = 0; lane < lanes; ++lane) out.accepted[group * kLanes + lane] = accepted[lane];
+        store(walkers.field(), plan.n_chains, contour.n_sites(), group * kLanes, fields.t);
       },
       stop);
 }

@@ -1,7 +1,12 @@
 // Several chains side by side: one number of each is a Lanes, and arithmetic acts on all of them.
 //
-// Plain + - * only, so that one seed gives one trajectory at every CPU level.
+// The operators are plain + - * /, so that one seed gives one trajectory at every CPU level; plus_product and
+// minus_product, for the networks, have one rounding where the CPU level can.
 #pragma once
+
+#if defined(__FMA__) && defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 #include <cstring>
 
@@ -60,14 +65,51 @@ inline Lanes operator*(double a, const Lanes& b) {
   for (int i = 0; i < detail::kParts; ++i) c.part[i] = a * b.part[i];
   return c;
 }
+inline Lanes operator/(const Lanes& a, const Lanes& b) {
+  Lanes c;
+  for (int i = 0; i < detail::kParts; ++i) c.part[i] = a.part[i] / b.part[i];
+  return c;
+}
 inline Lanes& operator+=(Lanes& a, const Lanes& b) {
   return a = a + b;
 }
 
 inline Lanes every_lane(double x) {
   Lanes a;
-  for (int i = 0; i < detail::kParts; ++i) a.part[i] = detail::Part{} + x;
+  for (int i = 0; i < detail::kParts; ++i) a.part[i] = x - detail::Part{};
   return a;
+}
+
+inline double sum_of_lanes(const Lanes& a) {
+#if defined(__GNUC__)
+  const detail::Part half = detail::kParts > 1 ? a.part[0] + a.part[detail::kParts - 1] : a.part[0];
+  double sum = half[0] + half[1];
+  if constexpr (detail::kWidth > 2) sum += half[detail::kWidth - 2] + half[detail::kWidth - 1];
+  return sum;
+#else
+  return a.part[0] + a.part[1] + a.part[2] + a.part[3];
+#endif
+}
+inline Lanes maximum(const Lanes& a, const Lanes& b) {
+  Lanes c;
+  for (int i = 0; i < detail::kParts; ++i) c.part[i] = a.part[i] > b.part[i] ? a.part[i] : b.part[i];
+  return c;
+}
+
+// sum + a b and sum - a b.
+inline Lanes plus_product(const Lanes& sum, const Lanes& a, const Lanes& b) {
+#if defined(__GNUC__) && defined(__FMA__) && defined(__AVX__)
+  return {{_mm256_fmadd_pd(a.part[0], b.part[0], sum.part[0])}};
+#else
+  return sum + a * b;
+#endif
+}
+inline Lanes minus_product(const Lanes& sum, const Lanes& a, const Lanes& b) {
+#if defined(__GNUC__) && defined(__FMA__) && defined(__AVX__)
+  return {{_mm256_fnmadd_pd(a.part[0], b.part[0], sum.part[0])}};
+#else
+  return sum - a * b;
+#endif
 }
 
 // A complex number of each chain.
@@ -91,7 +133,7 @@ inline Site& operator+=(Site& a, const Site& b) {
   return a = a + b;
 }
 
-// (re + i im) b; i b; -i b
+// (re + i im) b; i b
 inline Site rotated(double re, double im, const Site& b) {
   return {re * b.re - im * b.im, re * b.im + im * b.re};
 }

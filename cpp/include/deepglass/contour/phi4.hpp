@@ -33,6 +33,48 @@ struct Measured {
   Site action, density, phi2;
 };
 
+// At u = z_1 + i z_2 and v = z_1 - i z_2.
+inline Measured phi4_measure(const Phi4& model, const Site* u, const Site* v) {
+  const Index n_space = model.n_space, n_time = model.n_time, n = n_space * n_time;
+  const double gain = std::exp(model.chemical_potential), loss = 1 / gain;
+  const Site zero = {every_lane(0), every_lane(0)};
+  Site local = zero, space = zero, ahead = zero, back = zero, phi2 = zero;
+  for (Index i = 0; i < n_space; ++i) {
+    const Index next_row = (i + 1 < n_space ? i + 1 : 0) * n_time;
+    for (Index j = 0; j < n_time; ++j) {
+      const Index x = i * n_time + j, x1 = next_row + j, x0 = i * n_time + (j + 1 < n_time ? j + 1 : 0);
+      const Site r = u[x] * v[x];
+      phi2 += r;
+      local += r * r;
+      space += u[x] * v[x1] + v[x] * u[x1];
+      ahead += u[x] * v[x0];
+      back += v[x] * u[x0];
+    }
+  }
+  const double per_site = 1 / static_cast<double>(n);
+  return {(4 + model.mass_squared) / 2 * phi2 + model.coupling / 4 * local -
+              0.5 * (space + gain * ahead + loss * back),
+          per_site / 2 * (gain * ahead - loss * back), per_site * phi2};
+}
+
+// dS/du and dS/dv.
+inline void phi4_slopes(const Phi4& model, const Site* u, const Site* v, Site* by_u, Site* by_v) {
+  const Index n_space = model.n_space, n_time = model.n_time;
+  const double mass = (4 + model.mass_squared) / 2;
+  const double gain = std::exp(model.chemical_potential) / 2, loss = std::exp(-model.chemical_potential) / 2;
+  for (Index i = 0; i < n_space; ++i) {
+    const Index up = (i + 1 < n_space ? i + 1 : 0) * n_time, down = (i > 0 ? i - 1 : n_space - 1) * n_time;
+    for (Index j = 0; j < n_time; ++j) {
+      const Index x = i * n_time + j, ahead = i * n_time + (j + 1 < n_time ? j + 1 : 0);
+      const Index back = i * n_time + (j > 0 ? j - 1 : n_time - 1);
+      Site local = (model.coupling / 2) * (u[x] * v[x]);
+      local.re = local.re + every_lane(mass);
+      by_u[x] = local * v[x] - (0.5 * (v[up + j] + v[down + j]) + gain * v[ahead] + loss * v[back]);
+      by_v[x] = local * u[x] - (0.5 * (u[up + j] + u[down + j]) + loss * u[ahead] + gain * u[back]);
+    }
+  }
+}
+
 // A lattice whose sites lie one after the other in time, then in space; fields are (n_space * n_time,) sites.
 class LinearContour {
  public:
@@ -62,6 +104,7 @@ class LinearContour {
   }
 
   Index n_sites() const { return model_.n_space * model_.n_time; }
+  static double nanoseconds_per_site() { return 20; }  // about, of a gradient
 
   struct Room {
     explicit Room(const LinearContour& contour)
@@ -111,37 +154,23 @@ class LinearContour {
   }
 
   Measured measure(const Site* w, Room& room) const {
-    const Index n_space = model_.n_space, n_time = model_.n_time, n = n_sites();
-    shifted_modes(w, room);
-    for (Index row = 0; row < n_space; ++row) {
-      time_.backward(room.shift.data() + row * n_time, room.line.data());
-    }
+    shifted(w, room);
     Site* const u = room.mode.data();
     Site* const v = room.shift.data();
-    for (Index x = 0; x < n; ++x) {
+    for (Index x = 0; x < n_sites(); ++x) {
       const Site d = v[x];
       u[x] = w[x] + d;
       v[x] = {w[x].re - d.re, d.im - w[x].im};
     }
-    const double gain = std::exp(model_.chemical_potential), loss = 1 / gain;
-    const Site zero = {every_lane(0), every_lane(0)};
-    Site local = zero, space = zero, ahead = zero, back = zero, phi2 = zero;
-    for (Index i = 0; i < n_space; ++i) {
-      const Index next_row = (i + 1 < n_space ? i + 1 : 0) * n_time;
-      for (Index j = 0; j < n_time; ++j) {
-        const Index x = i * n_time + j, x1 = next_row + j, x0 = i * n_time + (j + 1 < n_time ? j + 1 : 0);
-        const Site r = u[x] * v[x];
-        phi2 += r;
-        local += r * r;
-        space += u[x] * v[x1] + v[x] * u[x1];
-        ahead += u[x] * v[x0];
-        back += v[x] * u[x0];
-      }
+    return phi4_measure(model_, u, v);
+  }
+
+  // room.shift = C w
+  void shifted(const Site* w, Room& room) const {
+    shifted_modes(w, room);
+    for (Index row = 0; row < model_.n_space; ++row) {
+      time_.backward(room.shift.data() + row * model_.n_time, room.line.data());
     }
-    const double per_site = 1 / static_cast<double>(n);
-    return {(4 + model_.mass_squared) / 2 * phi2 + model_.coupling / 4 * local -
-                0.5 * (space + gain * ahead + loss * back),
-            per_site / 2 * (gain * ahead - loss * back), per_site * phi2};
   }
 
  private:
