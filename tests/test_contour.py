@@ -357,7 +357,11 @@ def test_hartree_mass_and_kappa() -> None:
     assert not contour.proven  # 8 x 8
     limited = dg.contour.LinearContour(action, max_kappa=0.41)
     assert limited.proven
-    np.testing.assert_allclose(limited.kernel, contour.kernel * 0.41 / contour.kappa, rtol=1e-12)
+    assert np.abs(limited.kernel).sum() == pytest.approx(0.41, rel=1e-14)
+    cut = np.abs(contour.kernel - limited.kernel)  # the same for all that are left
+    left = limited.kernel != 0
+    assert 0 < left.sum() < np.count_nonzero(contour.kernel)
+    np.testing.assert_allclose(cut[left], cut.max(), rtol=1e-12)
 
 
 def test_hartree_mass_of_the_dense_phase() -> None:
@@ -496,13 +500,8 @@ def test_rejects_what_makes_no_sense() -> None:
         (lambda: dg.contour.LinearContour(dg.contour.Quartic(-1.0)), "action must have Re sigma"),
         (lambda: dg.contour.LinearContour(dg.contour.Quartic(1.0), max_kappa=0.5), "max_kappa must be < tan"),
         (lambda: dg.contour.LinearContour(phi4, max_kappa=0.0), "max_kappa must be > 0"),
-        (lambda: dg.contour.measure(phi4, dg.contour.Shift(1.0)), "contour must be"),
+        (lambda: dg.contour.measure(phi4, dg.contour.Shift(1.0)), "contour must not be"),
         (lambda: dg.contour.NetworkContour(phi4, 0), "hidden must be"),
-        (
-            lambda: dg.contour.NetworkContour(dg.contour.Quartic(1.0), base=dg.contour.LinearContour(phi4)),
-            "base must be",
-        ),
-        (lambda: dg.contour.NetworkContour(phi4).train(rate=0.0), "rate must be > 0"),
         (lambda: dg.contour.NetworkContour(phi4).map(np.zeros((2, 4, 4))), "t must have shape"),
         (lambda: dg.contour.measure(dg.contour.Airy(1.0), dg.contour.LinearContour(phi4)), "contour must be made"),
         (lambda: dg.contour.measure(dg.contour.Airy(1.0)), "contour must be a Shift with y > 0"),

@@ -17,9 +17,7 @@ Array = NDArray[np.float64]
 def network(shape: tuple[int, int] | None, hidden: int, base: bool, seed: int = 0, size: float = 0.3) -> Any:
     """A contour with random weights everywhere, abs(alpha) + abs(beta) below 1 for size 0.3."""
     action: Any = dg.contour.Quartic(1 + 4j, 1.0) if shape is None else dg.contour.ComplexPhi4(shape)
-    contour = dg.contour.NetworkContour(
-        action, hidden, base=dg.contour.LinearContour(action) if base else None, seed=seed
-    )
+    contour = (dg.contour.LinearPlusNetwork if base else dg.contour.NetworkContour)(action, hidden, seed=seed)
     rng = np.random.default_rng(seed)
     for name, value in contour.weights.items():
         contour.weights[name] = value + size * rng.uniform(-1, 1, value.shape)
@@ -97,7 +95,7 @@ def test_training_removes_the_sign_problem_of_one_variable(action: Any, before: 
         weight = np.exp(contour.log_jacobian(t) - action.action(contour.map(t)))
         return weight.sum() * 0.01, abs(weight.sum()) / np.abs(weight).sum()
 
-    contour = dg.contour.NetworkContour(action, seed=1).train(400, seed=1)
+    contour = dg.contour.optimize(action, dg.contour.NetworkContour(action, seed=1), n_updates=400, seed=1).contour
     z, phase = average(contour)
     assert phase > after
     z_real, phase_real = average(dg.contour.RealPlane())
@@ -110,7 +108,7 @@ def test_sampled_averages_on_a_network_contour() -> None:
     action = dg.contour.ComplexPhi4((1, 3))
     for contour in (
         network((1, 3), 4, True),
-        dg.contour.NetworkContour(action, 8, seed=1).train(50, seed=1),
+        dg.contour.optimize(action, dg.contour.NetworkContour(action, 8, seed=1), n_updates=50, seed=1).contour,
     ):
         found = dg.contour.measure(action, contour, n_samples=9600, n_chains=32, seed=3)
         for name, exact in (("density", 0.4480629029), ("phi2", 0.7642122326), ("average_phase_imag", 0.0)):
@@ -122,7 +120,7 @@ def test_sampled_averages_on_a_network_contour() -> None:
 def test_training_on_the_lattice() -> None:
     # Specification, section 8: above 0.95 after 100 updates of a network with 64 units, from 0.42.
     action = dg.contour.ComplexPhi4((4, 4))
-    contour = dg.contour.NetworkContour(action, 64, seed=1).train(100, seed=1)
+    contour = dg.contour.optimize(action, dg.contour.NetworkContour(action, 64, seed=1), n_updates=100, seed=1).contour
     found = dg.contour.measure(action, contour, n_samples=12800, n_thermal=50, seed=2)
     assert found["average_phase"] > 0.95
     for name, value, error in (("density", 0.15317, 18e-5), ("phi2", 0.48127, 12e-5)):

@@ -18,8 +18,11 @@ from __future__ import annotations
 
 from .actions import Action, Airy, ComplexPhi4, CustomAction, Gaussian, PowerModel, Quartic
 from .contours import LinearContour, RealPlane, Shift
+from .files import load, save
+from .flow import HolomorphicFlow
 from .flux import flux_simulation, undeformed_average_phase
-from .network import NetworkContour
+from .network import LinearPlusNetwork, NetworkContour, TranslationInvariantNetwork
+from .optimize import Optimized, optimize
 from .sampling import hartree_contour, measure
 from .transfer_matrix import transfer_matrix
 
@@ -29,15 +32,22 @@ __all__ = [
     "ComplexPhi4",
     "CustomAction",
     "Gaussian",
+    "HolomorphicFlow",
     "LinearContour",
+    "LinearPlusNetwork",
     "NetworkContour",
+    "Optimized",
     "PowerModel",
     "Quartic",
     "RealPlane",
     "Shift",
+    "TranslationInvariantNetwork",
     "flux_simulation",
     "hartree_contour",
+    "load",
     "measure",
+    "optimize",
+    "save",
     "transfer_matrix",
     "undeformed_average_phase",
 ]

@@ -1,13 +1,15 @@
-"""One hybrid Monte Carlo trajectory of many chains at once, for contours without compiled kernels."""
+"""Hybrid Monte Carlo of many chains at once, for contours without compiled kernels."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
 from .actions import Action, ComplexPhi4
 from .contours import RealPlane
 
@@ -30,8 +32,12 @@ class Weighting:
 
 def advance(
     weighting: Weighting, t: Array, weight: Complex, momentum: Array, step: Array, n_steps: int, uniform: Array
-) -> tuple[Array, Complex, NDArray[np.bool_]]:
-    """Leapfrog with steps of its own for each chain, then accept or not; t, L(t) and which were accepted."""
+) -> tuple[Array, Complex, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Leapfrog with steps of its own for each chain, then accept or not.
+
+    Gives t and L(t), which were accepted, and which ended where the weight is zero.  The proposal is reversible and
+    keeps volumes with any force that is a function of t.
+    """
     each = (len(t), *(1,) * (t.ndim - 1))
     axes = tuple(range(1, t.ndim))
     eps = step.reshape(each)
@@ -44,9 +50,55 @@ def advance(
         new_weight = weighting.log_weight(moved)
         rise = (p**2).sum(axis=axes) / 2 - new_weight.real - before
         accepted = rise <= -np.log(uniform)
-    return np.where(accepted.reshape(each), moved, t), np.where(accepted, new_weight, weight), accepted
+    moved, new = np.where(accepted.reshape(each), moved, t), np.where(accepted, new_weight, weight)
+    return moved, new, accepted, np.isneginf(new_weight.real)
+
+
+class Chains:
+    """Configurations t that go on by trajectories, each chain with random numbers from a stream of its own.
+
+    This is the one place where trajectories on contours in NumPy are made: a compiled kernel for a kind of contour
+    replaces what `advance` calls.  The contour may change between trajectories.
+    """
+
+    def __init__(self, action: Action, contour: RealPlane, n_chains: int, seed: int, step: float, n_steps: int) -> None:
+        self.action, self.n_chains, self.seed, self.step, self.n_steps = action, n_chains, seed, step, n_steps
+        self._n_made = 0  # trajectories
+        self.t = 0.5 * contour.scale * self._numbers()[0]
+        given = action.action(contour.map(self.t)).shape
+        if given != (n_chains,):
+            raise ValueError(f"action must give shape ({n_chains},) for {n_chains} configurations, got {given}")
+        self.set_contour(contour)
+
+    def set_contour(self, contour: RealPlane) -> None:
+        """Go on with the weight of this contour."""
+        self._weighting = Weighting(self.action, contour)
+        self.weight = self._weighting.log_weight(self.t)
+
+    def advance(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """One trajectory of each chain: which were accepted, and which ended where the weight is zero."""
+        self._n_made += 1
+        momentum, uniform = self._numbers()
+        step = self.step * (0.8 + 0.4 * uniform[:, 0])
+        self.t, self.weight, accepted, dropped = advance(
+            self._weighting, self.t, self.weight, momentum, step, self.n_steps, uniform[:, 1]
+        )
+        return accepted, dropped
+
+    def _numbers(self) -> tuple[Array, Array]:
+        """Normal numbers, shape (n_chains, *field_shape), and two uniform ones for each chain."""
+        shape = self.action.field_shape
+        size = math.prod(shape)
+        even = 2 * ((size + 1) // 2)
+        start = self._n_made * (even + 2)
+
+        def draw(fill: Callable[..., Array], n: int, offset: int) -> Array:
+            return np.stack([fill(self.seed, chain, n, offset) for chain in range(self.n_chains)])
+
+        normal = draw(_core.philox_normal, size, start).reshape(self.n_chains, *shape)
+        return normal, draw(_core.philox_uniform, 2, start + even)
 
 
 def default_step(action: Action) -> float:
-    """Leapfrog step with which most trajectories of length 1 are accepted."""
+    """Leapfrog step with which most trajectories of length 1 are accepted, for configurations of size 1."""
     return 0.26 * math.prod(action.shape) ** -0.25 if isinstance(action, ComplexPhi4) else 0.15

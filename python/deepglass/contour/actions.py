@@ -47,6 +47,10 @@ class Action(abc.ABC):
     def gradient(self, z: ArrayLike) -> Complex:
         """dS/dz, shape (..., *field_shape)."""
 
+    def hessian_product(self, z: ArrayLike, v: ArrayLike) -> Complex:
+        """S''(z) v, that is sum_j d^2 S / dz_i dz_j v_j; z and v are broadcast, shape (..., *field_shape)."""
+        raise ValueError(f"action must know its second derivatives, got {self!r}")
+
     @abc.abstractmethod
     def observables(self) -> Mapping[str, Function]:
         """Holomorphic functions of z by name."""
@@ -108,6 +112,10 @@ class Gaussian(OneVariable):
         """dS/dz."""
         return np.asarray(self.sigma * np.asarray(z, complex) + self.h)
 
+    def hessian_product(self, z: ArrayLike, v: ArrayLike) -> Complex:
+        """S''(z) v."""
+        return np.asarray(self.sigma * np.broadcast_arrays(z, np.asarray(v, complex))[1])
+
     def _exact(self) -> tuple[complex, complex, complex]:
         mean = -self.h / self.sigma
         log = self.h**2 / (2 * self.sigma)
@@ -148,6 +156,11 @@ class Quartic(OneVariable):
         """dS/dz."""
         z = np.asarray(z, complex)
         return np.asarray(self.sigma * z + self.coupling * z**3 + self.h)
+
+    def hessian_product(self, z: ArrayLike, v: ArrayLike) -> Complex:
+        """S''(z) v."""
+        z = np.asarray(z, complex)
+        return np.asarray((self.sigma + 3 * self.coupling * z**2) * np.asarray(v, complex))
 
     def _exact(self) -> tuple[complex, complex, complex]:
         from scipy.special import kve
@@ -190,6 +203,10 @@ class Airy(OneVariable):
         """dS/dz."""
         return np.asarray(-1j * (np.asarray(z, complex) ** 2 + self.a))
 
+    def hessian_product(self, z: ArrayLike, v: ArrayLike) -> Complex:
+        """S''(z) v."""
+        return np.asarray(-2j * np.asarray(z, complex) * np.asarray(v, complex))
+
     def _exact(self) -> tuple[complex, complex, complex]:
         from scipy.special import airy
 
@@ -231,6 +248,11 @@ class PowerModel(OneVariable):
         z = np.asarray(z, complex)
         return np.asarray(z - self.p / (z + 1j * self.alpha))
 
+    def hessian_product(self, z: ArrayLike, v: ArrayLike) -> Complex:
+        """S''(z) v."""
+        z = np.asarray(z, complex)
+        return np.asarray((1 + self.p / (z + 1j * self.alpha) ** 2) * np.asarray(v, complex))
+
     def _exact(self) -> tuple[complex, complex, complex]:
         from numpy.polynomial.hermite_e import hermeval
 
@@ -257,6 +279,8 @@ class CustomAction(Action):
         Shape of one configuration; () for one variable.
     observables : mapping of str to callable(z) -> array, shape (...)
         Holomorphic functions to be averaged.
+    hessian_product : callable(z, v) -> array, shape (..., *field_shape), optional
+        S''(z) v for z and v that are broadcast against each other; `HolomorphicFlow` needs it.
 
     Examples
     --------
@@ -271,11 +295,12 @@ class CustomAction(Action):
         gradient: Function,
         field_shape: tuple[int, ...] = (),
         observables: Mapping[str, Function] | None = None,
+        hessian_product: Callable[[Complex, Complex], ArrayLike] | None = None,
     ) -> None:
-        for name, function in (("action", action), ("gradient", gradient)):
-            if not callable(function):
+        for name, function in (("action", action), ("gradient", gradient), ("hessian_product", hessian_product)):
+            if not callable(function) and (name != "hessian_product" or function is not None):
                 raise ValueError(f"{name} must be callable, got {function!r}")
-        self._action, self._gradient = action, gradient
+        self._action, self._gradient, self._hessian_product = action, gradient, hessian_product
         self.field_shape = tuple(integer("field_shape", length, 1, 2**31) for length in field_shape)
         self._observables = dict(observables or {})
 
@@ -286,6 +311,12 @@ class CustomAction(Action):
     def gradient(self, z: ArrayLike) -> Complex:
         """dS/dz."""
         return np.asarray(self._gradient(np.asarray(z, complex)), complex)
+
+    def hessian_product(self, z: ArrayLike, v: ArrayLike) -> Complex:
+        """S''(z) v."""
+        if self._hessian_product is None:
+            raise ValueError(f"action must be given hessian_product for second derivatives, got {self!r}")
+        return np.asarray(self._hessian_product(np.asarray(z, complex), np.asarray(v, complex)), complex)
 
     def observables(self) -> Mapping[str, Function]:
         """Give those of the argument."""
@@ -378,14 +409,15 @@ class ComplexPhi4(Action):
 
     def gradient(self, z: ArrayLike) -> Complex:
         """dS/dz, shape (..., 2, n_space, n_time)."""
-        z, cosh, sinh = self._field(z)
-        r2 = (z * z).sum(axis=-3, keepdims=True)
-        ahead, back = np.roll(z, -1, axis=-1), np.roll(z, 1, axis=-1)
-        difference = ahead - back
-        turned = np.stack([difference[..., 1, :, :], -difference[..., 0, :, :]], axis=-3)
-        space = np.roll(z, -1, axis=-2) + np.roll(z, 1, axis=-2)
+        z = self._field(z)[0]
+        return np.asarray(self._quadratic(z) + self.coupling * (z * z).sum(axis=-3, keepdims=True) * z)
+
+    def hessian_product(self, z: ArrayLike, v: ArrayLike) -> Complex:
+        """S''(z) v, shape (..., 2, n_space, n_time)."""
+        z, v = self._field(z)[0], self._field(v)[0]
+        across = (z * v).sum(axis=-3, keepdims=True)
         return np.asarray(
-            (4 + self.mass**2 + self.coupling * r2) * z - space - cosh * (ahead + back) + 1j * sinh * turned
+            self._quadratic(v) + self.coupling * ((z * z).sum(axis=-3, keepdims=True) * v + 2 * across * z)
         )
 
     def density(self, z: ArrayLike) -> Complex:
@@ -450,6 +482,15 @@ class ComplexPhi4(Action):
             "average_phase": float(np.exp((np.log(quenched) - np.log(determinant)).sum().real)),
         }
         return xr.Dataset(values, attrs=provenance("contour.exact", {"action": repr(self)}))
+
+    def _quadratic(self, v: Complex) -> Complex:
+        """S'' v without coupling."""
+        mu = self.chemical_potential
+        ahead, back = np.roll(v, -1, axis=-1), np.roll(v, 1, axis=-1)
+        difference = ahead - back
+        turned = np.stack([difference[..., 1, :, :], -difference[..., 0, :, :]], axis=-3)
+        space = np.roll(v, -1, axis=-2) + np.roll(v, 1, axis=-2)
+        return np.asarray((4 + self.mass**2) * v - space - math.cosh(mu) * (ahead + back) + 1j * math.sinh(mu) * turned)
 
     def _field(self, z: ArrayLike) -> tuple[Complex, float, float]:
         z = np.asarray(z, complex)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -15,10 +15,10 @@ from .._check import integer, number
 from .._warnings import ConvergenceWarning
 from ..random import SeedLike, child_seed, seed_entropy
 from ..stats import Estimate, gamma_method, gamma_method_derived
-from ._trajectory import Weighting, advance, default_step
+from ._trajectory import Chains, default_step
 from .actions import Action, Airy, ComplexPhi4, check_phi4
-from .contours import Contour, LinearContour, RealPlane, Shift, kernel_transform
-from .network import NetworkContour
+from .contours import LinearContour, RealPlane, Shift, kernel_transform
+from .flow import HolomorphicFlow
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +31,7 @@ Complex: TypeAlias = NDArray[np.complex128]
 
 def measure(
     action: Action,
-    contour: Contour | None = None,
+    contour: RealPlane | None = None,
     *,
     n_samples: int = 20000,
     seed: SeedLike = None,
@@ -53,7 +53,7 @@ def measure(
     ----------
     action : Action
         What is sampled.
-    contour : RealPlane, Shift, LinearContour or NetworkContour
+    contour : RealPlane, Shift, LinearContour, NetworkContour (of any kind) or HolomorphicFlow
         By default the real plane.
     n_samples : int
         Draws of all chains together, rounded up to a multiple of `n_chains`.
@@ -69,7 +69,8 @@ def measure(
         Trajectories from draw to draw.
     n_steps, step : int, float
         Leapfrog steps of a trajectory, and their length, to which each trajectory gives a factor between 0.8 and
-        1.2.  By default step = 0.26 V^(-1/4) for ComplexPhi4 and 0.15 otherwise, and n_steps * step = 1.
+        1.2.  By default step = 0.26 V^(-1/4) for ComplexPhi4 and 0.15 otherwise, and n_steps * step = 1; on a
+        HolomorphicFlow both lengths are multiplied by its ``scale``.
     threads : int
         Most threads to use, 0 for the OpenMP default; of no effect on the result.
 
@@ -83,11 +84,12 @@ def measure(
         ``average_phase`` and ``average_phase_imag`` with errors (the latter vanishes for positive Z),
         ``n_eff`` (independent draws of the phase), ``acceptance``, and ``resolved``: where the average phase is
         less than 3 / sqrt(n_eff), ratios mean nothing; they are then NaN and a ConvergenceWarning is issued.
+        On a HolomorphicFlow also ``n_dropped``: trajectories that ended on a dropped point, and were rejected.
 
     Notes
     -----
-    ComplexPhi4 runs in compiled code, four chains at a time: O(V log V) a step.  Other actions, and NetworkContour,
-    run in NumPy on one thread.
+    ComplexPhi4 runs in compiled code, four chains at a time: O(V log V) a step.  Other actions, networks
+    and flows run in NumPy on one thread.
 
     Examples
     --------
@@ -103,7 +105,7 @@ def measure(
     if not isinstance(action, Action):
         raise ValueError(f"action must be an Action, got {action!r}")
     contour = RealPlane() if contour is None else contour
-    _check_contour(action, contour)
+    check_contour(action, contour)
     known = action.observables()
     names = tuple(known) if observables is None else tuple(observables)
     for name in names:
@@ -113,9 +115,9 @@ def measure(
     n_draws = -(-integer("n_samples", n_samples, 1, 2**40) // n_chains)
     if n_draws < 4:
         raise ValueError(f"n_samples must be at least 4 n_chains = {4 * n_chains}, got {n_samples}")
-    step = default_step(action) if step is None else step
+    step = default_step(action) * contour.scale if step is None else step
     step = number("step", step, "> 0", lambda value: value > 0)
-    n_steps = math.ceil(1 / step) if n_steps is None else n_steps
+    n_steps = math.ceil(contour.scale / step) if n_steps is None else n_steps
     plan = {
         "n_chains": n_chains,
         "n_draws": n_draws,
@@ -125,10 +127,7 @@ def measure(
         "step": step,
     }
     entropy = seed_entropy(seed)
-    if isinstance(action, ComplexPhi4) and not isinstance(contour, NetworkContour):
-        phase, series, acceptance = _compiled(action, contour, names, plan, entropy, threads)
-    else:
-        phase, series, acceptance = _vectorised(action, contour, names, plan, entropy)
+    phase, series, acceptance, n_dropped = sample(action, contour, names, plan, entropy, threads)
 
     positive = isinstance(action, ComplexPhi4)
     cosine, sine = np.cos(phase), np.sin(phase)
@@ -170,6 +169,8 @@ def measure(
     if not positive:
         put("average_phase_modulus", gamma_method_derived(lambda c, s: math.hypot(c, s), [cosine, sine]))
     result |= {"n_eff": n_eff, "acceptance": acceptance, "resolved": resolved}
+    if isinstance(contour, HolomorphicFlow):
+        result["n_dropped"] = n_dropped
     parameters = {
         "action": repr(action),
         "contour": repr(contour),
@@ -245,66 +246,62 @@ def hartree_contour(
     return contour
 
 
-_Series: TypeAlias = tuple[Array, dict[str, Complex], float]  # theta and observables (n_chains, n_draws), acceptance
+# theta and observables (n_chains, n_draws), acceptance, trajectories that ended on dropped points
+_Series: TypeAlias = tuple[Array, dict[str, Complex], float, int]
 
 
-def _check_contour(action: Action, contour: Contour) -> None:
+def sample(
+    action: Action, contour: RealPlane, names: Sequence[str], plan: dict[str, Any], seed: int, threads: int
+) -> _Series:
+    """Draw with the weight e^{Re L}, in compiled code where there is."""
+    if isinstance(action, ComplexPhi4) and type(contour) in (RealPlane, LinearContour):
+        return _compiled(action, contour, names, plan, seed, threads)
+    return _vectorised(action, contour, names, plan, seed)
+
+
+def check_contour(action: Action, contour: RealPlane) -> None:
     if not isinstance(contour, RealPlane):
-        raise ValueError(f"contour must be a RealPlane, Shift, LinearContour or NetworkContour, got {contour!r}")
-    if isinstance(contour, (LinearContour, NetworkContour)) and repr(contour.action) != repr(action):
+        raise ValueError(f"contour must be a RealPlane or another contour of deepglass.contour, got {contour!r}")
+    made_for = getattr(contour, "action", action)
+    if repr(made_for) != repr(action):
         raise ValueError(f"contour must be made for {action!r}, got {contour!r}")
-    if isinstance(action, Airy) and not (isinstance(contour, Shift) and contour.offset > 0):
-        raise ValueError(f"contour must be a Shift with y > 0 for Airy, got {contour!r}")
+    upwards = (isinstance(contour, Shift) and contour.offset > 0) or (
+        isinstance(contour, HolomorphicFlow) and contour.flow_time > 0  # dy/ds = t^2 + a on the real axis
+    )
+    if isinstance(action, Airy) and not upwards:
+        raise ValueError(f"contour must be a Shift with y > 0 or a HolomorphicFlow for Airy, got {contour!r}")
     if isinstance(action, ComplexPhi4):
         check_phi4(action)
     if isinstance(contour, Shift) and isinstance(action, ComplexPhi4):
-        raise ValueError(f"contour must be a RealPlane or a LinearContour for a ComplexPhi4, got {contour!r}")
+        raise ValueError(f"contour must not be a Shift for a ComplexPhi4, got {contour!r}")
 
 
 def _compiled(
-    action: ComplexPhi4, contour: Contour, names: Sequence[str], plan: dict[str, Any], seed: int, threads: int
+    action: ComplexPhi4, contour: RealPlane, names: Sequence[str], plan: dict[str, Any], seed: int, threads: int
 ) -> _Series:
     transform = kernel_transform(contour.kernel) if isinstance(contour, LinearContour) else np.zeros(action.shape)
     kernel = _core.LinearPhi4(transform, action.mass, action.coupling, action.chemical_potential)
     draws = kernel.sample(seed=seed, threads=threads, **plan)
     acceptance = float(draws["accepted"].mean() / (plan["n_draws"] * plan["every"]))
     series = {name: draws[f"{name}_re"] + 1j * draws[f"{name}_im"] for name in names}
-    return -draws["action_im"], series, acceptance
+    return -draws["action_im"], series, acceptance, 0
 
 
-def _vectorised(action: Action, contour: Contour, names: Sequence[str], plan: dict[str, Any], seed: int) -> _Series:
+def _vectorised(action: Action, contour: RealPlane, names: Sequence[str], plan: dict[str, Any], seed: int) -> _Series:
     """All chains at once; as in the compiled code, in a trajectory of its own each chain draws from its stream."""
-    shape = action.field_shape
-    size, n_chains = math.prod(shape), plan["n_chains"]
+    chains = Chains(action, contour, plan["n_chains"], seed, plan["step"], plan["n_steps"])
     functions = action.observables()
-
-    def draw(fill: Callable[..., Array], n: int, offset: int) -> Array:
-        return np.stack([fill(seed, chain, n, offset) for chain in range(n_chains)])
-
-    def numbers(k: int) -> tuple[Array, Array]:
-        start = k * (2 * ((size + 1) // 2) + 2)
-        normal = draw(_core.philox_normal, size, start).reshape(n_chains, *shape)
-        return normal, draw(_core.philox_uniform, 2, start + 2 * ((size + 1) // 2))
-
-    weighting = Weighting(action, contour)
-    t = 0.5 * numbers(0)[0]
-    given = action.action(contour.map(t)).shape
-    if given != (n_chains,):
-        raise ValueError(f"action must give shape ({n_chains},) for {n_chains} configurations, got {given}")
-    weight = weighting.log_weight(t)
-    phase = np.empty((n_chains, plan["n_draws"]))
+    phase = np.empty((plan["n_chains"], plan["n_draws"]))
     series = {name: np.empty(phase.shape, complex) for name in names}
-    accepted = 0
-    for k in range(1, plan["n_thermal"] + plan["n_draws"] * plan["every"] + 1):
-        momentum, uniform = numbers(k)
-        step = plan["step"] * (0.8 + 0.4 * uniform[:, 0])
-        t, weight, taken = advance(weighting, t, weight, momentum, step, plan["n_steps"], uniform[:, 1])
-        if k > plan["n_thermal"]:
-            accepted += int(taken.sum())
-            at, rest = divmod(k - plan["n_thermal"], plan["every"])
-            if rest == 0:
-                phase[:, at - 1] = weight.imag
-                z = contour.map(t)
-                for name in names:
-                    series[name][:, at - 1] = functions[name](z)
-    return phase, series, accepted / (n_chains * plan["n_draws"] * plan["every"])
+    n_accepted = n_dropped = 0
+    for _ in range(plan["n_thermal"]):
+        chains.advance()
+    for k in range(plan["n_draws"]):
+        for _ in range(plan["every"]):
+            accepted, dropped = chains.advance()
+            n_accepted, n_dropped = n_accepted + int(accepted.sum()), n_dropped + int(dropped.sum())
+        phase[:, k] = chains.weight.imag
+        z = contour.map(chains.t)
+        for name in names:
+            series[name][:, k] = functions[name](z)
+    return phase, series, n_accepted / (phase.size * plan["every"]), n_dropped
