@@ -1,4 +1,4 @@
-"""Hybrid Monte Carlo of many chains at once, for contours without compiled kernels."""
+"""Hybrid Monte Carlo of many chains at once, for what has no compiled kernels."""
 
 from __future__ import annotations
 
@@ -57,8 +57,7 @@ def advance(
 class Chains:
     """Configurations t that go on by trajectories, each chain with random numbers from a stream of its own.
 
-    This is the one place where trajectories on contours in NumPy are made: a compiled kernel for a kind of contour
-    replaces what `advance` calls.  The contour may change between trajectories.
+    The contour may change between trajectories.
     """
 
     def __init__(self, action: Action, contour: RealPlane, n_chains: int, seed: int, step: float, n_steps: int) -> None:

@@ -49,6 +49,8 @@ class NetworkContour(RealPlane):
         ``W1`` (hidden, N), ``b1`` (hidden,), ``W2`` (N, hidden), ``b2``, ``alpha`` and ``beta`` (N,).
     linear : RealPlane
         To which i y is added, here z = t.
+    linear_inverse : array, shape (N, N)
+        Inverse of its Jacobian.
 
     Notes
     -----
@@ -91,7 +93,7 @@ class NetworkContour(RealPlane):
         zero = np.zeros((1, *shape))
         self._origin = linear.map(zero).reshape(n)
         self._base = linear.map(np.eye(n).reshape(n, *shape)).reshape(n, n) - self._origin  # dz/dt, symmetric
-        self._base_inverse = np.asarray(np.linalg.inv(self._base), complex)
+        self.linear_inverse = np.asarray(np.linalg.inv(self._base), complex)
         self._base_log = complex(linear.log_jacobian(zero)[0])
 
     @property
@@ -135,7 +137,7 @@ class NetworkContour(RealPlane):
         weights = self.weights
         left, right = self._factors(weights, *self._units(weights, flat))
         if self.hidden < flat.shape[1]:  # det(M + i A C) = det(M) det(1 + i C M^-1 A)
-            sign, log = np.linalg.slogdet(np.eye(self.hidden) + 1j * (right @ self._base_inverse @ left))
+            sign, log = np.linalg.slogdet(np.eye(self.hidden) + 1j * (right @ self.linear_inverse @ left))
             return np.asarray(log + 1j * np.angle(sign) + self._base_log)
         sign, log = np.linalg.slogdet(self._base + 1j * (left @ right))
         return np.asarray(log + 1j * np.angle(sign))
@@ -181,9 +183,9 @@ class NetworkContour(RealPlane):
             "beta": slope.imag.mean(axis=0),
         }
 
-    def parameter_gradient(self, t: ArrayLike) -> dict[str, Array]:
-        """Mean over configurations of the derivatives of Re L by the parameters; see `weight_gradient`."""
-        return self.weight_gradient(t)
+    def parameter_gradient(self, by_weights: Mapping[str, Array]) -> dict[str, Array]:
+        """Give derivatives by the parameters from those by the weights."""
+        return dict(by_weights)
 
     def __repr__(self) -> str:
         return f"NetworkContour({self.action!r}, {self.hidden}, {self._digest()})"
@@ -212,7 +214,7 @@ class NetworkContour(RealPlane):
         a, f = self._units(weights, flat)
         left, right = self._factors(weights, a, f)
         if self.hidden < flat.shape[1]:
-            P = self._base_inverse
+            P = self.linear_inverse
             inner = np.linalg.inv(np.eye(self.hidden) + 1j * (right @ P @ left))
             inverse = np.asarray(P - 1j * (P @ left @ inner @ right @ P))
         else:
@@ -337,13 +339,12 @@ class TranslationInvariantNetwork(NetworkContour):
         single = {name: np.repeat(tied[name], volume) for name in ("b1", "b2", "alpha", "beta")}
         return {"W1": self._spread(tied["w1"]), "W2": self._spread(tied["w2"])} | single
 
-    def parameter_gradient(self, t: ArrayLike) -> dict[str, Array]:
-        """Mean over configurations of the derivatives of Re L by the parameters; see `weight_gradient`."""
-        gradient = self.weight_gradient(t)
+    def parameter_gradient(self, by_weights: Mapping[str, Array]) -> dict[str, Array]:
+        """Give derivatives by the parameters from those by the weights."""
         single = {
-            name: gradient[name].reshape(-1, self.action.volume).sum(axis=1) for name in ("b1", "b2", "alpha", "beta")
+            name: by_weights[name].reshape(-1, self.action.volume).sum(axis=1) for name in ("b1", "b2", "alpha", "beta")
         }
-        gathered = {"w1": self._gathered(gradient["W1"]), "w2": self._gathered(gradient["W2"])} | single
+        gathered = {"w1": self._gathered(by_weights["W1"]), "w2": self._gathered(by_weights["W2"])} | single
         return {name: gathered[name] for name in self.parameters}
 
     def _number(self, site: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -16,6 +16,7 @@ from .._progress import Progress, reporting
 from .._warnings import ConvergenceWarning
 from ..random import SeedLike, child_seed, seed_entropy
 from ..stats import Estimate, gamma_method, gamma_method_derived
+from ._compiled import network_kernel, weight_gradient
 from ._trajectory import Chains, default_step
 from .actions import Action, ComplexPhi4
 from .network import NetworkContour
@@ -152,7 +153,12 @@ def optimize(
     rows: list[tuple[float, float, float]] = []  # rate, acceptance, average phase
     with reporting(progress, "optimize") as report, np.errstate(over="ignore", invalid="ignore"):
         total = n_updates + n_candidates + 1
-        training = _Training(action, contour, n_chains, child_seed(entropy, 0), step)
+        first = (n_chains, child_seed(entropy, 0), step)
+        training: _Training | _CompiledTraining
+        if isinstance(action, ComplexPhi4):
+            training = _CompiledTraining(action, contour, *first, threads)
+        else:
+            training = _Training(action, contour, *first)
         update = make({name: value.shape for name, value in contour.parameters.items()})
         parameters = dict(contour.parameters)
         sums, n_summed, running = _zeros(parameters), 0, 0j
@@ -195,11 +201,7 @@ def optimize(
 
 
 class _Training:
-    """Chains on the contour of the moment, and the gradient of ln Z_pq from where they are.
-
-    The one place of training where trajectories and gradients are made, both in NumPy; a compiled kernel for
-    a kind of network replaces `advance` and `gradient`, which need the weights of the contour only.
-    """
+    """Chains on the contour of the moment, and the gradient of ln Z_pq from where they are."""
 
     def __init__(self, action: Action, contour: NetworkContour, n_chains: int, seed: int, step: float) -> None:
         self._chains = Chains(action, contour, n_chains, seed, step, math.ceil(1 / step))
@@ -217,11 +219,50 @@ class _Training:
 
     def gradient(self) -> Parameters:
         """Mean over the chains of d Re L / dw."""
-        return self._contour.parameter_gradient(self._chains.t)
+        return self._contour.parameter_gradient(self._contour.weight_gradient(self._chains.t))
 
     def phase(self) -> complex:
         """Mean over the chains of e^{i theta}."""
         return complex(np.exp(1j * self._chains.weight.imag).mean())
+
+
+class _CompiledTraining:
+    """The same in compiled code."""
+
+    def __init__(
+        self, action: ComplexPhi4, contour: NetworkContour, n_chains: int, seed: int, step: float, threads: int
+    ) -> None:
+        self._action, self._threads = action, threads
+        self._plan = {
+            "n_chains": n_chains,
+            "n_draws": 1,
+            "every": 1,
+            "step": step,
+            "n_steps": math.ceil(1 / step),
+            "seed": seed,
+            "threads": threads,
+        }
+        self.set_contour(contour)
+        self._draws = self._kernel.sample(n_thermal=_N_THERMAL - 1, **self._plan)
+        self._n_made = _N_THERMAL
+
+    def set_contour(self, contour: NetworkContour) -> None:
+        self._contour = contour
+        self._kernel = network_kernel(self._action, contour)
+
+    def advance(self) -> float:
+        self._draws = self._kernel.sample(
+            n_thermal=0, field=self._draws["field"], trajectory=self._n_made, **self._plan
+        )
+        self._n_made += 1
+        return float(self._draws["accepted"].mean())
+
+    def gradient(self) -> Parameters:
+        by_weights = weight_gradient(self._kernel, self._contour, self._draws["field"], self._threads)
+        return self._contour.parameter_gradient(by_weights)
+
+    def phase(self) -> complex:
+        return complex(np.exp(-1j * self._draws["action_im"]).mean())
 
 
 def _held_out(action: Action, contour: NetworkContour, plan: dict[str, float], seed: int, threads: int) -> Estimate:
