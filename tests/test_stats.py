@@ -271,6 +271,17 @@ def test_replica_bias_is_cancelled() -> None:
     assert stats.gamma_method_derived(lambda m: m**2, [chains]).value == pytest.approx(np.mean(products), rel=1e-13)
 
 
+def test_ratio_with_a_mean_near_zero_covers() -> None:
+    # The denominator is resolved by all 64 chains together (8 standard deviations), not by single ones.
+    rng, pulls = np.random.default_rng(1), []
+    for _ in range(200):
+        x = 0.1 + rng.standard_normal((64, 100))
+        y = 2 * x - 0.1 + 0.3 * rng.standard_normal(x.shape)
+        pulls.append(stats.gamma_method_derived(lambda up, down: up / down, [y, x]).pull(1.0))
+    assert 0.8 < np.std(pulls) < 1.2
+    assert max(map(abs, pulls)) < 5
+
+
 def test_derived_of_a_ratio_covers() -> None:
     hits, n_series = 0, 300
     for seed in range(n_series):

@@ -178,7 +178,8 @@ def gamma_method_derived(function: Callable[..., float], series_list: Sequence[S
     To first order in the deviations the error of f(mean_1, ..., mean_k) is the one of the mean of the series
     sum_a f_a a(i), with f_a the derivatives of f, here from differences over 2 h_a with h_a =
     sqrt(Gamma_aa(0) / N) (Wolff, as for `gamma_method`).  With R > 1 chains of N_r draws the bias of order 1/N is
-    taken off:  value = (R f(means) - sum_r (N_r / N) f(means of chain r)) / (R - 1).
+    taken off by the jackknife over chains, which keeps away from a pole of f that single chains might meet:
+    value = R f(means) - sum_r (1 - N_r / N) f(means without chain r).
 
     Parameters
     ----------
@@ -229,8 +230,9 @@ def gamma_method_derived(function: Callable[..., float], series_list: Sequence[S
             slope[index] = (evaluate(means + shift) - evaluate(means - shift)) / (2 * step[index])
     value = evaluate(means)
     if len(chains) > 1:
-        single = sum(len_r / n * evaluate(chain.mean(axis=1)) for len_r, chain in zip(lengths, chains, strict=True))
-        value = (len(chains) * value - single) / (len(chains) - 1)
+        value = len(chains) * value - sum(
+            (1 - len(chain.T) / n) * evaluate((n * means - chain.sum(axis=1)) / (n - len(chain.T))) for chain in chains
+        )
     projected = [((slope * unit) @ delta)[np.newaxis] for delta in deltas]
     analysis = _analyse(projected, _window_factor(s))
     _warn(analysis, "series_list")
