@@ -63,7 +63,7 @@ class Chains:
     def __init__(self, action: Action, contour: RealPlane, n_chains: int, seed: int, step: float, n_steps: int) -> None:
         self.action, self.n_chains, self.seed, self.step, self.n_steps = action, n_chains, seed, step, n_steps
         self._n_made = 0  # trajectories
-        self.t = 0.5 * contour.scale * self._numbers()[0]
+        self.t = 0.5 * self._numbers()[0]
         given = action.action(contour.map(self.t)).shape
         if given != (n_chains,):
             raise ValueError(f"action must give shape ({n_chains},) for {n_chains} configurations, got {given}")
@@ -99,5 +99,5 @@ class Chains:
 
 
 def default_step(action: Action) -> float:
-    """Leapfrog step with which most trajectories of length 1 are accepted, for configurations of size 1."""
+    """Leapfrog step with which most trajectories of length 1 are accepted."""
     return 0.26 * math.prod(action.shape) ** -0.25 if isinstance(action, ComplexPhi4) else 0.15

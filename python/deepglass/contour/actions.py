@@ -486,10 +486,11 @@ class ComplexPhi4(Action):
     def _quadratic(self, v: Complex) -> Complex:
         """S'' v without coupling."""
         mu = self.chemical_potential
-        ahead, back = np.roll(v, -1, axis=-1), np.roll(v, 1, axis=-1)
+        right, left = (np.arange(self.shape[0]) + step for step in (1, -1))
+        ahead, back = (v.take(np.arange(self.shape[1]) + step, axis=-1, mode="wrap") for step in (1, -1))
         difference = ahead - back
         turned = np.stack([difference[..., 1, :, :], -difference[..., 0, :, :]], axis=-3)
-        space = np.roll(v, -1, axis=-2) + np.roll(v, 1, axis=-2)
+        space = v.take(right, axis=-2, mode="wrap") + v.take(left, axis=-2, mode="wrap")
         return np.asarray((4 + self.mass**2) * v - space - math.cosh(mu) * (ahead + back) + 1j * math.sinh(mu) * turned)
 
     def _field(self, z: ArrayLike) -> tuple[Complex, float, float]:

@@ -30,7 +30,6 @@ class RealPlane:
 
     slope: complex = 1.0
     offset: float = 0.0
-    scale: float = 1.0  # size of t relative to z
 
     def map(self, t: ArrayLike) -> Complex:
         """Give z at real t."""

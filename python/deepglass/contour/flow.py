@@ -24,25 +24,27 @@ _NEGLIGIBLE = 60.0  # weights less than e^-60 times the largest
 class HolomorphicFlow(RealPlane):
     r"""The real plane moved by the holomorphic flow: a generalised thimble.
 
-        dz/ds = conj(S'(z)),   dJ/ds = conj(S''(z) J),   z(0) = t,   J(0) = 1,
+        dz/ds = conj(S'(z)),   dJ/ds = conj(S''(z) J),   z(0) = A t,   J(0) = A,
 
     up to s = `flow_time`, in steps of Runge and Kutta of fourth order; ln det J is the Jacobian of the steps
     themselves.  Along the flow Re S grows and Im S stays, so that what remains of the weight has nearly one phase.
-    A. Alexandru, G. Basar, P. Bedaque, G. Ridgway, N. Warrington, arXiv:1512.08764.
+    What flows far comes from a small part of the plane; the constant A gives all t the size of z, as it makes
+    J the unit matrix at t = 0, but for phases: Re(J^+ J) = 1.  A. Alexandru, G. Basar, P. Bedaque, G. Ridgway,
+    N. Warrington, arXiv:1512.08764.
 
     Parameters
     ----------
     action : Action
         What the contour is for; a CustomAction needs its `hessian_product`.
     flow_time : float >= 0
-        s at the end.  The average phase need not grow with it, and configurations t become small.
+        s at the end.  The average phase need not grow with it.
     n_steps : int
         Steps of the flow.
 
     Attributes
     ----------
-    scale : float
-        Size of configurations t relative to those of z, abs(det J)^(-1/N) at t = 0.
+    start : array, shape (N, N)
+        A.
 
     Notes
     -----
@@ -72,11 +74,14 @@ class HolomorphicFlow(RealPlane):
         self._size = math.prod(action.field_shape)
         self._highest = math.inf  # Re S
         self._last: tuple[Array, Complex, NDArray[np.bool_]] | None = None
+        self.start = np.eye(self._size)
         center = np.zeros((1, *action.field_shape))
-        state, kept = self._flow(center, self._with_units(center))
+        state, kept = self._flow(self._with_tangents(center))
         if kept[0]:
             self._highest = float(action.action(state[:, 0])[0].real) + _NEGLIGIBLE + self._size
-            self.scale = math.exp(-self._log_determinant(state)[0].real / self._size)
+            columns = state[0, 1:].reshape(self._size, self._size)
+            size, axes = np.linalg.eigh((columns.conj() @ columns.T).real)
+            self.start = (axes / np.sqrt(size)) @ axes.T
 
     def map(self, t: ArrayLike) -> Complex:
         """Give z at real t, shape (n, *field_shape); of dropped points, one where the flow was still good."""
@@ -85,13 +90,13 @@ class HolomorphicFlow(RealPlane):
     def log_jacobian(self, t: ArrayLike) -> Complex:
         """Give ln det dz/dt of configurations, shape (n, *field_shape); -inf for dropped points."""
         t = self._checked(t)
-        state, kept = self._flow(t, self._with_units(t))
+        state, kept = self._flow(self._with_tangents(t))
         return np.where(kept, self._log_determinant(state), -math.inf)
 
     def force(self, t: ArrayLike, gradient: ArrayLike) -> Array:
         """Give -d Re S / dt from dS/dz at z(t): enough for proposals, as they are accepted with all of Re L.
 
-        Re(p^T J) stays along the flow for dp/ds = -S''(z) conj(p): from p = S'(z) at the end back to J = 1.
+        Re(p^T J) stays along the flow for dp/ds = -S''(z) conj(p): from p = S'(z) at the end back to J = A.
         """
         t = self._checked(t)
         z, kept = self._map(t)
@@ -99,21 +104,23 @@ class HolomorphicFlow(RealPlane):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for _ in range(self.n_steps):
                 state = _step(self._adjoint_rates, state, -self.flow_time / self.n_steps)
-        return np.where(kept.reshape(-1, *(1,) * (t.ndim - 1)), -state[:, 1].real, 0.0)
+        force = -(state[:, 1].real.reshape(len(t), -1) @ self.start)
+        return np.where(kept[:, np.newaxis], force, 0.0).reshape(t.shape)
 
     def _map(self, t: Array) -> tuple[Complex, NDArray[np.bool_]]:
         """Give z and which points are kept; a leapfrog step asks for them twice."""
         last = self._last
         if last is None or not np.array_equal(last[0], t):
-            state, kept = self._flow(t, t[:, np.newaxis].astype(complex))
+            state, kept = self._flow(self._with_tangents(t)[:, :1])
             self._last = last = t.copy(), np.ascontiguousarray(state[:, 0]), kept
         return last[1].copy(), last[2]
 
-    def _with_units(self, t: Array) -> Complex:
-        """Rows z = t and dz/dt_j, shape (n, 1 + N, *field_shape)."""
-        units = np.eye(self._size).reshape(1, self._size, *self.action.field_shape)
-        units = np.broadcast_to(units, (len(t), *units.shape[1:]))
-        return np.asarray(np.concatenate([t[:, np.newaxis], units], axis=1), complex)
+    def _with_tangents(self, t: Array) -> Complex:
+        """Rows z = A t and dz/dt_j = A_j, shape (n, 1 + N, *field_shape)."""
+        flat = t.reshape(len(t), 1, self._size) @ self.start
+        tangents = np.broadcast_to(self.start, (len(t), *self.start.shape))
+        rows = np.concatenate([flat, tangents], axis=1).reshape(len(t), -1, *self.action.field_shape)
+        return np.asarray(rows, complex)
 
     def _rates(self, state: Complex) -> Complex:
         z, tangents = state[:, :1], state[:, 1:]
@@ -125,7 +132,7 @@ class HolomorphicFlow(RealPlane):
         rates = [np.conj(self.action.gradient(z)), -self.action.hessian_product(z, np.conj(p))]
         return np.asarray(np.concatenate(rates, axis=1))
 
-    def _flow(self, t: Array, state: Complex) -> tuple[Complex, NDArray[np.bool_]]:
+    def _flow(self, state: Complex) -> tuple[Complex, NDArray[np.bool_]]:
         """Rows z, and J if there; and which points are kept."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             first = last = self.action.action(state[:, 0])
@@ -133,7 +140,7 @@ class HolomorphicFlow(RealPlane):
             for _ in range(self.n_steps):
                 new = _step(self._rates, state, self.flow_time / self.n_steps)
                 now = self.action.action(new[:, 0])
-                kept = kept & (now.real <= self._highest) & np.isfinite(new).reshape(len(t), -1).all(axis=1)
+                kept = kept & (now.real <= self._highest) & np.isfinite(new).reshape(len(new), -1).all(axis=1)
                 # 1e-9: rounding; 0.9: a step whose phase is off by much more than its error has jumped
                 kept &= (now.real >= last.real - 1e-9 * (1 + abs(last.real))) & (np.cos(now.imag - first.imag) > 0.9)
                 state = np.where(kept.reshape(-1, *(1,) * (state.ndim - 1)), new, state)

@@ -69,8 +69,7 @@ def measure(
         Trajectories from draw to draw.
     n_steps, step : int, float
         Leapfrog steps of a trajectory, and their length, to which each trajectory gives a factor between 0.8 and
-        1.2.  By default step = 0.26 V^(-1/4) for ComplexPhi4 and 0.15 otherwise, and n_steps * step = 1; on a
-        HolomorphicFlow both lengths are multiplied by its ``scale``.
+        1.2.  By default step = 0.26 V^(-1/4) for ComplexPhi4 and 0.15 otherwise, and n_steps * step = 1.
     threads : int
         Most threads to use, 0 for the OpenMP default; of no effect on the result.
 
@@ -115,9 +114,9 @@ def measure(
     n_draws = -(-integer("n_samples", n_samples, 1, 2**40) // n_chains)
     if n_draws < 4:
         raise ValueError(f"n_samples must be at least 4 n_chains = {4 * n_chains}, got {n_samples}")
-    step = default_step(action) * contour.scale if step is None else step
+    step = default_step(action) if step is None else step
     step = number("step", step, "> 0", lambda value: value > 0)
-    n_steps = math.ceil(contour.scale / step) if n_steps is None else n_steps
+    n_steps = math.ceil(1 / step) if n_steps is None else n_steps
     plan = {
         "n_chains": n_chains,
         "n_draws": n_draws,
