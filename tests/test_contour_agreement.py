@@ -38,7 +38,7 @@ def pulls(action: ComplexPhi4, judge: Any, n_samples: int, flow: bool) -> dict[t
     """Of every quantity on every contour; the imaginary part of the average phase is 0."""
     found = {}
     for index, (name, contour) in enumerate(contours(action, flow).items()):
-        n, n_chains = (n_samples // 4, 16) if name == "flow" else (n_samples, 64)  # the flow is in NumPy
+        n, n_chains = (n_samples // 8, 16) if name == "flow" else (n_samples, 64)  # the flow is in NumPy
         run = dg.contour.measure(action, contour, n_samples=n, n_chains=n_chains, n_thermal=30, seed=10 + index)
         assert bool(run["resolved"]), name
         for quantity in QUANTITIES:
