@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +33,31 @@ def at_level(request: pytest.FixtureRequest) -> Callable[[Callable[[], str]], st
             pytest.skip(f"no kernels of level {level} here")
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+    return run
+
+
+@pytest.fixture
+def killed() -> Callable[[Callable[..., object], Path], list[int]]:
+    """Start a function of a test file with a checkpoint five times and kill it; give the sweep at which each began."""
+
+    def run(function: Callable[..., object], path: Path) -> list[int]:
+        code = function.__code__
+        script = f"""if True:
+            import runpy
+            run = runpy.run_path({code.co_filename!r})[{code.co_name!r}]
+            say = lambda done, total: print(done, flush=True)
+            run(checkpoint={str(path)!r}, checkpoint_interval=0.0, progress=say)
+            """
+        moments, began = random.Random(7), []
+        for _ in range(5):
+            process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+            assert process.stdout is not None
+            began.append(int(process.stdout.readline()))
+            time.sleep(moments.uniform(0.0, 0.4))
+            process.kill()
+            process.communicate()
+        return began
 
     return run
 
