@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import math
+import os
 import signal
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -295,6 +299,111 @@ def test_exchange_interrupted() -> None:
     assert run.attrs["interrupted"] == 1 and run.sizes["draw"] == 5
     for name in ("energy", "replica"):
         xr.testing.assert_equal(run[name], whole[name].isel(draw=slice(5)))
+
+
+def test_exchange_answers_between_two_swaps() -> None:
+    def press(done: int, total: int) -> None:
+        if done > 0:
+            signal.raise_signal(signal.SIGINT)
+
+    run = replica_exchange(NETWORK, DATA, LADDER, 10**8, swap_every=10**8, seed=4, progress=press)
+    assert run.attrs["interrupted"] == 1 and run.sizes["draw"] == 0 and run["swap_acceptance"].isnull().all()
+
+
+CHECKPOINTED: dict[str, Any] = {"burn_in": 10, "swap_every": 4, "every": 8, "n_chains": 2, "seed": 4, "threads": 1}
+
+
+def exchange(n_sweeps: int = 90, **arguments: Any) -> xr.Dataset:
+    given = {"network": NETWORK, "data": DATA, "betas": LADDER, **CHECKPOINTED, **arguments}
+    return replica_exchange(given.pop("network"), given.pop("data"), given.pop("betas"), n_sweeps, **given)
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 11, 12, 37, 72, 99])
+def test_exchange_goes_on_from_a_checkpoint(stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in the burn-in, at a swap, between two of them or just before the end."""
+    monkeypatch.setattr("deepglass.mc.simulation._PART", 0.0)  # sweep by sweep
+
+    def stop(done: int, total: int) -> None:
+        if done >= stop_at:
+            raise KeyboardInterrupt
+
+    keep = {"checkpoint": tmp_path / "run.h5", "checkpoint_interval": 0.0}
+    expected = exchange()
+    first = exchange(**keep, progress=stop)
+    assert first.attrs["interrupted"] == 1 and first.sizes["draw"] == max(0, stop_at - 12) // 8
+    seen: list[int] = []
+    resumed = exchange(**keep, progress=lambda done, total: seen.append(done))
+    assert (seen[0], seen[-1]) == (stop_at, 100)
+    xr.testing.assert_identical(resumed, expected)
+    xr.testing.assert_identical(exchange(**keep, progress=stop), expected.assign_attrs(first.attrs))  # from the file
+    assert os.listdir(tmp_path) == ["run.h5"]
+
+
+def killed_exchange(**arguments: Any) -> xr.Dataset:
+    network = PerceptronNetwork(width=(17, 15, 16, 13), depth=3)
+    options = {"swap_every": 5, "every": 15, "burn_in": 300, "n_chains": 2, "seed": 5, "threads": 1}
+    return replica_exchange(network, random_data(network, 40, seed=1), LADDER, 3000, **options, **arguments)
+
+
+def test_exchange_killed_at_any_moment(
+    tmp_path: Path, killed: Callable[[Callable[..., object], Path], list[int]]
+) -> None:
+    expected, path = killed_exchange(), tmp_path / "run.h5"
+    began = killed(killed_exchange, path)
+    assert began == sorted(began) and began[0] == 0 < began[-1] < 3300
+    xr.testing.assert_identical(killed_exchange(checkpoint=path), expected)
+    assert {name for name in os.listdir(tmp_path) if not name.endswith(".part")} == {"run.h5"}
+
+
+def test_exchange_and_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(done: int, total: int) -> None:
+        if done >= 40:
+            raise KeyboardInterrupt
+
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "run.h5"
+    exchange(checkpoint=path, progress=stop)
+    content = path.read_bytes()
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            exchange(checkpoint=path)
+    assert path.read_bytes() == content and os.listdir(tmp_path) == ["run.h5"]
+    xr.testing.assert_identical(exchange(checkpoint=path), exchange())
+
+
+def test_checkpoint_of_another_exchange(tmp_path: Path) -> None:
+    path = tmp_path / "run.h5"
+    exchange(checkpoint=path)
+    content = path.read_bytes()
+    count = PerceptronNetwork(width=(7, 5, 6, 3), depth=3, potential="count")
+    others: list[tuple[str, dict[str, Any]]] = [
+        ("another network: potential", {"network": count}),
+        ("another data", {"data": random_data(NETWORK, 19, seed=2)}),
+        (r"another run: betas is \[0.5, 1.0, 2.0, 4.0\], not \[0.5, 1.0, 2.0, 5.0\]", {"betas": [0.5, 1.0, 2.0, 5.0]}),
+        (r"another run: betas is .*, not \[0.5, 1.0\]", {"betas": [0.5, 1.0]}),
+        ("another run: n_sweeps is 90, not 91", {"n_sweeps": 91}),
+        ("another run: swap_every", {"swap_every": 2}),
+        ("another run: n_chains is 2, not 3", {"n_chains": 3}),
+        ("another run: burn_in", {"burn_in": 11}),
+        ("another run: every", {"every": 4}),
+        ("another simulation: seed is 4, not 5", {"seed": 5}),
+        ("another simulation: step", {"step": 0.4}),
+    ]
+    for message, arguments in others:
+        with pytest.raises(ValueError, match=f"checkpoint .*run.h5 is of {message}"):
+            exchange(**arguments, checkpoint=path)
+    sim = Simulation(NETWORK, DATA, beta=1.0, seed=4)
+    with pytest.raises(ValueError, match=r"another run: function is mc.replica_exchange, not mc.Simulation.run"):
+        sim.run(90, checkpoint=path)
+    assert path.read_bytes() == content
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="checkpoint must be a file that a run wrote"):
+        exchange(checkpoint=path)
+    with pytest.raises(ValueError, match="checkpoint_interval must be >= 0"):
+        exchange(checkpoint=tmp_path / "new.h5", checkpoint_interval=-1.0)
 
 
 def test_arguments_of_replica_exchange() -> None:

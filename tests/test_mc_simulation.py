@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import errno
-import inspect
 import json
 import math
 import os
-import random
 import signal
 import subprocess
 import sys
-import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -441,31 +439,12 @@ def killed_run(**arguments: Any) -> tuple[Simulation, xr.Dataset]:
     return sim, sim.run(9000, every=47, observe=observe, lags="log", waiting_times=(0, 2000, 6000), **arguments)
 
 
-KILLED = f"""if True:
-    import sys
-    from typing import Any
-    import xarray as xr
-    from deepglass.mc import PerceptronNetwork, Simulation, random_data
-
-{textwrap.indent(inspect.getsource(killed_run), "    ")}
-    say = lambda done, total: print(done, flush=True)
-    killed_run(checkpoint=sys.argv[1], checkpoint_interval=0.0, progress=say)
-    """
-
-
 @pytest.mark.no_sanitizer
-def test_killed_at_any_moment(tmp_path: Path) -> None:
+def test_killed_at_any_moment(tmp_path: Path, killed: Callable[[Callable[..., object], Path], list[int]]) -> None:
     """The process is killed five times, with draws, lags and kept configurations in flight."""
     whole, expected = killed_run()
     path = tmp_path / "run.h5"
-    moments, began = random.Random(7), []
-    for _ in range(5):
-        process = subprocess.Popen([sys.executable, "-c", KILLED, path], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        began.append(int(process.stdout.readline()))
-        time.sleep(moments.uniform(0.0, 0.4))
-        process.kill()
-        process.communicate()
+    began = killed(killed_run, path)
     assert began == sorted(began) and began[0] == 0 < began[-1] < 9000
     sim, run = killed_run(checkpoint=path)
     xr.testing.assert_identical(run, expected)

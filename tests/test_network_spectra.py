@@ -514,13 +514,18 @@ def test_bad_input(call, message):
 @settings(deadline=None, max_examples=40)
 @given(
     name=st.sampled_from(["tanh", "erf", "relu", "hard_tanh", "elu", "swish", "leaky_relu", "gelu"]),
-    q=st.floats(1e-3, 1),
-    depth=st.integers(1, 10),
+    q=st.floats(1e-3, 5),
+    depth=st.integers(1, 30),
     gaussian=st.booleans(),
 )
 def test_random_jacobians_keep_their_mass(name, q, depth, gaussian):
-    """Deeper, or of larger q, those of erf and gelu have mass closer to 0 than exp(-320), which is not counted."""
+    """Deep Jacobians have mass below the smallest point x of the integration, at most 2 x |G(-x)|."""
     mu = sp.jacobian_spectrum(name, 1.1, 0.1, depth, "gaussian" if gaussian else "orthogonal", variance=q)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert abs(mu.mass_error) < 1e-7
+        below = 0.0
+        if abs(mu.mass_error) > 1e-7:
+            x = max(mu.support()[-1, 1] * math.exp(-690), np.finfo(float).tiny)
+            at_zero = sum(atom.mass for atom in mu.atoms if atom.position == 0)
+            below = x * abs(mu.cauchy(-x)) - at_zero  # x/(x + t) >= 1/2 for t <= x
+        assert -1e-7 - 2 * below < mu.mass_error < 1e-7

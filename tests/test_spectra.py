@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import deepglass as dg
 from deepglass import ConvergenceWarning, _core
 from deepglass.reference import spectra as reference
 from deepglass.spectra import (
@@ -469,6 +468,13 @@ def test_dataset() -> None:
 
 
 def test_no_warning_where_all_is_well() -> None:
+    """The gap just closes: G^3 - 2 z G^2 + z^2 G = z, of density sqrt(3)/(2 pi) (x^(1/3) - x^(5/3)/9 + ...) at 0."""
+    h = np.array([1e-6, 1e-5, 1e-4, 1e-3])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        dg.spectra.free_add(TWO, Semicircle(1.0)).cdf(0.0)  # the gap just closes: density x^(1/3) at 0
+        mu = free_add(TWO, Semicircle(1.0))
+        above, below = mu.cdf(h) - mu.cdf(0.0), mu.cdf(0.0) - mu.cdf(-h)
+        assert mu.cdf(0.0) == pytest.approx(0.5, abs=1e-12)  # the sum of some hundred panels
+    expected = np.sqrt(3) / (2 * np.pi) * (0.75 * h ** (4 / 3) - h ** (8 / 3) / 24)
+    np.testing.assert_allclose(above, expected, atol=1e-12, rtol=1e-7)  # the series goes on with h^4
+    np.testing.assert_allclose(below, expected, atol=1e-12, rtol=1e-7)

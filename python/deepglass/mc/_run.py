@@ -11,15 +11,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import io
 from .._check import choice, integer, number
+from .._progress import Progress, reporting
 from ..random import child_seed
 from . import observables
 from ._engine import Record, acceptance
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from .simulation import Simulation
 
-__all__ = ["CHEAP", "Checkpoint", "Lags", "Machine", "Plan", "Run", "ctrl_c", "refuse_too_large"]
+__all__ = ["CHEAP", "Checkpoint", "Going", "Lags", "Machine", "Plan", "Run", "go_on", "refuse_too_large"]
 
 Floats = npt.NDArray[np.float64]
 Spins = tuple[npt.NDArray[np.int8], ...]
@@ -212,6 +213,16 @@ class Run:
         self._whole = True  # not in the middle of a part
 
     @property
+    def n_sweeps(self) -> int:
+        """Sweeps of the whole run."""
+        return self.plan.n_sweeps
+
+    @property
+    def first_sweep(self) -> int:
+        """Sweeps of the simulation before the run."""
+        return self.plan.first_sweep
+
+    @property
     def stands(self) -> bool:
         """Whether the run can go on: the simulation is where it left it."""
         return self._whole and self.simulation.sweep == self.plan.first_sweep + self.done
@@ -235,6 +246,23 @@ class Run:
             self._observe(self.done // plan.every - 1)
         self._correlate()
         self._whole = True
+
+    def kept_numbers(self) -> list[int]:
+        """Give the numbers of the waiting times whose configurations are kept."""
+        return list(self.kept)
+
+    def keep_numbers(self, numbers: Sequence[int]) -> None:
+        """Keep configurations, whichever, for these waiting times."""
+        self.kept = {k: self._machines() for k in numbers}
+
+    def memory(self) -> list[npt.NDArray[Any]]:
+        """Give the arrays that make the run, besides the chains."""
+        machines = [machine for kept in self.kept.values() for machine in kept]
+        return [
+            self.moves,
+            *self.series.values(),
+            *(array for machine in machines for part in machine for array in part),
+        ]
 
     def dataset(self, interrupted: bool) -> xr.Dataset:
         """Give what was measured so far."""
@@ -405,19 +433,81 @@ def ctrl_c() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, own)
 
 
+# ---- Going on
+
+
+class Going(Protocol):
+    """A run under way, of whatever kind."""
+
+    simulation: Simulation
+    done: int  # sweeps
+
+    @property
+    def n_sweeps(self) -> int:
+        """Sweeps of the whole run."""
+
+    @property
+    def first_sweep(self) -> int:
+        """Sweeps of the simulation before the run."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether the run can go on: the simulation is where it left it."""
+
+    def advance(self) -> None:
+        """Go on for a part of a second."""
+
+    def kept_numbers(self) -> list[int]:
+        """Give what the shapes of `memory` depend on, besides the arguments."""
+
+    def keep_numbers(self, numbers: Sequence[int]) -> None:
+        """Give `memory` the shapes that belong to what `kept_numbers` gave."""
+
+    def memory(self) -> list[npt.NDArray[Any]]:
+        """Give the arrays that make the run, besides the chains; who writes into them changes the run."""
+
+
+def go_on(run: Going, keeper: Checkpoint | None, progress: Progress) -> bool:
+    """Bring a run to its end, or to Ctrl-C; give whether it was pressed."""
+    interrupted = False
+    with reporting(progress, "sweeps") as report, ctrl_c() as pressed:
+        try:
+            report(run.done, run.n_sweeps)
+            while run.done < run.n_sweeps and not pressed():
+                run.advance()
+                report(run.done, run.n_sweeps)
+                if keeper:
+                    keeper.write_if_due(run)
+        except KeyboardInterrupt:
+            if not run.stands:
+                raise
+            interrupted = True
+        if keeper:
+            keeper.write(run)
+        return interrupted or pressed()
+
+
 # ---- The checkpoint
 
 
 class Checkpoint:
     """A file that holds a run: the configurations to the last bit, the series, and whose they are."""
 
-    def __init__(self, simulation: Simulation, plan: Plan, path: str | os.PathLike[str], interval: float) -> None:
-        self._simulation, self.path = simulation, os.path.realpath(path)
+    def __init__(
+        self,
+        simulation: Simulation,
+        function: str,
+        arguments: Mapping[str, Any],
+        path: str | os.PathLike[str],
+        interval: float,
+    ) -> None:
+        self._simulation, self._function, self.path = simulation, function, os.path.realpath(path)
         self._interval = number("checkpoint_interval", interval, ">= 0", lambda x: x >= 0.0)
         self._last = time.monotonic()
         self.identity = {
             "network": json.loads(simulation.network.to_json()),
             "data": {"sha256": _digest(simulation.data)},
+            "run": {"function": function, **arguments},
             "simulation": {
                 "n_chains": simulation.n_chains,
                 "seed": simulation.seed,
@@ -425,10 +515,9 @@ class Checkpoint:
                 "step": simulation.step.tolist(),
                 **{name: x for name, x in simulation._parameters().items() if name not in ("network", "data")},
             },
-            "run": plan.arguments(),
         }
 
-    def restore(self, run: Run) -> bool:
+    def restore(self, run: Going) -> bool:
         """Bring a new run and its simulation to where the file has them, if there is a file."""
         if not os.path.exists(self.path):
             return False
@@ -437,56 +526,48 @@ class Checkpoint:
             identity = json.loads(stored.attrs["identity"])
         except (OSError, KeyError, ValueError) as error:
             raise ValueError(f"checkpoint must be a file that a run wrote; {self.path} is not: {error}") from error
-        mine = json.loads(json.dumps(self.identity))
-        mine["run"]["first_sweep"] = run.plan.first_sweep
-        for part, parameters in mine.items():
+        for part, parameters in json.loads(json.dumps(self._identity_of(run))).items():
             for name, value in parameters.items():
                 found = identity.get(part, {}).get(name)
                 if found != value:
                     raise ValueError(f"checkpoint {self.path} is of another {part}: {name} is {found}, not {value}")
         engine = self._simulation._engine
         engine.sweep, run.done = int(stored.attrs["sweep"]), int(stored.attrs["done"])
-        run.kept = {k: run._machines() for k in json.loads(stored.attrs["kept"])}  # of the right shapes
+        run.keep_numbers(json.loads(stored.attrs["kept"]))
         parts = iter(_unpacked(stored["content"].values, self._content(run)))
         for chain in range(self._simulation.n_chains):
             engine.set_memory(chain, [next(parts) for _ in engine.memory(chain)])
-        run.moves = next(parts)
-        run.series = {name: next(parts) for name in run.series}
-        run.kept = {
-            k: [(tuple(next(parts) for _ in spins), tuple(next(parts) for _ in bonds)) for spins, bonds in machines]
-            for k, machines in run.kept.items()
-        }
+        for array, part in zip(run.memory(), parts, strict=True):
+            array[...] = part
         _log.info("run goes on from %s at sweep %d", self.path, engine.sweep)
         return True
 
-    def write_if_due(self, run: Run) -> None:
+    def write_if_due(self, run: Going) -> None:
         """Write if the interval has passed."""
         if time.monotonic() - self._last >= self._interval:
             self.write(run)
 
-    def write(self, run: Run) -> None:
+    def write(self, run: Going) -> None:
         """Write the whole file, or leave the older one as it is."""
         import xarray as xr
 
-        identity = {**self.identity, "run": {**self.identity["run"], "first_sweep": run.plan.first_sweep}}
         attributes = {
-            **io.provenance("mc.Simulation.run", {"file": "checkpoint"}),
-            "identity": json.dumps(identity),
+            **io.provenance(self._function, {"file": "checkpoint"}),
+            "identity": json.dumps(self._identity_of(run)),
             "sweep": self._simulation.sweep,
             "done": run.done,
-            "kept": json.dumps(list(run.kept)),
+            "kept": json.dumps(run.kept_numbers()),
         }
         io.save(xr.Dataset({"content": ("byte", _packed(self._content(run)))}, attrs=attributes), self.path)
         self._last = time.monotonic()
 
-    def _content(self, run: Run) -> list[npt.NDArray[Any]]:
-        """All arrays of a run.  They are written as one: a variable of its own costs milliseconds."""
-        arrays = [part for chain in range(self._simulation.n_chains) for part in self._simulation._engine.memory(chain)]
-        arrays += [run.moves, *run.series.values()]
-        for machines in run.kept.values():
-            for spins, bonds in machines:
-                arrays += [*spins, *bonds]
-        return arrays
+    def _identity_of(self, run: Going) -> dict[str, Any]:
+        return {**self.identity, "run": {**self.identity["run"], "first_sweep": run.first_sweep}}
+
+    def _content(self, run: Going) -> list[npt.NDArray[Any]]:
+        """All arrays.  They are written as one: a variable of its own costs milliseconds."""
+        chains = range(self._simulation.n_chains)
+        return [part for chain in chains for part in self._simulation._engine.memory(chain)] + run.memory()
 
 
 def _digest(data: Data) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from .._check import integer, per_item
 from .._progress import Progress, reporting
 from ..random import child_seed, seed_entropy
 from ._engine import acceptance
-from ._run import refuse_too_large
+from ._run import Checkpoint, go_on, refuse_too_large
 from .data import Data
 from .network import PerceptronNetwork
 from .simulation import Simulation
@@ -175,6 +175,8 @@ def replica_exchange(
     burn_in: int = 0,
     every: int | None = None,
     progress: Progress = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_interval: float = 60.0,
     **simulation: Any,
 ) -> xr.Dataset:
     """Simulate a ladder of temperatures whose neighbours are exchanged.
@@ -202,6 +204,11 @@ def replica_exchange(
         Sweeps from draw to draw, a multiple of `swap_every`, which is the default.
     progress : bool or callable(done, total)
         In sweeps.
+    checkpoint : path, optional
+        File in which the run is kept.  If it exists, it must be of this very run (give a seed), which goes on from
+        there, to the last bit as if it had not been interrupted; at the end it holds the result.
+    checkpoint_interval : float >= 0
+        Seconds between two writings.
     **simulation : optional
         Other arguments of `Simulation`: seed, start, step, threads, ...
 
@@ -212,12 +219,20 @@ def replica_exchange(
         0..K-1 is at a temperature, ``swap_acceptance`` (chain, neighbour), of the places k and k + 1, ``round_trips``
         (chain), of all replicas from the hot end to the cold one and back, and ``beta`` as coordinate.
 
+    Raises
+    ------
+    ValueError
+        An argument out of its range, or a checkpoint of another network, data set, ladder, seed or run.
+    OSError
+        The checkpoint cannot be written; the older one is whole, and the next call goes on from it.
+
     Notes
     -----
     With n gaps and ``c = beta^2 Var(E) / n`` neighbours should differ by ``d ln(beta) ~ (n c)^(-1/2)``: about a hundred
     temperatures per factor e at N = 64, L = 6, M = 256.  It is practical for widths up to about 32.
 
-    Ctrl-C ends it: what was measured is returned, with the attribute ``interrupted`` = 1.
+    Ctrl-C ends it within a part of a second: what was measured is returned, with the attribute ``interrupted`` = 1,
+    and with a checkpoint the same call goes on.
 
     Examples
     --------
@@ -247,60 +262,105 @@ def replica_exchange(
     every = swap_every if every is None else integer("every", every, 1, 2**32 - 1)
     if every % swap_every:
         raise ValueError(f"every must be a multiple of swap_every = {swap_every}, got {every}")
-    n_places, n_draws = ladder.size, n_sweeps // every
-    before = -(-burn_in // swap_every)  # turns before the measurements
-    n_turns = before + n_sweeps // swap_every
-    shape = (n_ladders, n_draws, n_places, network.depth)
-    refuse_too_large("the measurements", 8 * (network.depth + 1) * math.prod(shape[:-1]))
-    sim = Simulation(network, data, beta=np.tile(ladder, n_ladders), n_chains=n_ladders * n_places, **simulation)
-    exchange = _Exchange(ladder, n_ladders, child_seed(sim.seed, _SWAP_SEED))
-    energy, replica = np.full(shape, np.nan), np.zeros(shape[:-1], np.int64)
-    turn, interrupted = 0, False
-    with reporting(progress, "sweeps") as report:
-        try:
-            report(0, n_turns * swap_every)
-            while turn < n_turns:
-                sim.beta = ladder[exchange.place].ravel()
-                by_layer = sim._sweeps(swap_every).energy[:, 0].reshape(n_ladders, n_places, -1)
-                at = exchange.replica
-                by_place = np.take_along_axis(by_layer, at[:, :, None], axis=1)
-                measured = (turn + 1 - before) * swap_every
-                if measured > 0 and measured % every == 0:
-                    energy[:, measured // every - 1], replica[:, measured // every - 1] = by_place, at
-                exchange.swap(by_place.sum(axis=-1), measured=measured > 0)
-                turn += 1
-                report(turn * swap_every, n_turns * swap_every)
-        except KeyboardInterrupt:
-            interrupted = True
-    n_draws = max(0, turn - before) * swap_every // every
-    parameters = {
-        "network": network.to_json(),
-        "data": dict(data.provenance),
-        "betas": ladder,
+    arguments: dict[str, Any] = {
+        "betas": ladder.tolist(),
         "n_sweeps": n_sweeps,
         "swap_every": swap_every,
         "n_chains": n_ladders,
         "burn_in": burn_in,
         "every": every,
     }
-    attributes: dict[str, Any] = io.provenance("mc.replica_exchange", {**parameters, **simulation}, sim.seed)
+    n_draws, before = n_sweeps // every, -(-burn_in // swap_every) * swap_every
+    refuse_too_large("the measurements", 8 * (network.depth + 1) * n_ladders * n_draws * ladder.size)
+    sim = Simulation(network, data, beta=np.tile(ladder, n_ladders), n_chains=n_ladders * ladder.size, **simulation)
+    keeper = None
+    if checkpoint is not None:
+        keeper = Checkpoint(sim, "mc.replica_exchange", arguments, checkpoint, checkpoint_interval)
+    run = _ExchangeRun(sim, ladder, n_ladders, before, n_sweeps // swap_every * swap_every, swap_every, every)
+    if keeper:
+        keeper.restore(run)
+    interrupted = go_on(run, keeper, progress)
+    parameters = {"network": network.to_json(), "data": dict(data.provenance), **arguments, **simulation}
+    attributes: dict[str, Any] = io.provenance("mc.replica_exchange", parameters, sim.seed)
     if interrupted:
         attributes["interrupted"] = 1
+    n_draws = max(0, run.done - before) // every
     return xr.Dataset(
         {
-            "energy": (("chain", "draw", "temperature", "layer"), energy[:, :n_draws]),
-            "replica": (("chain", "draw", "temperature"), replica[:, :n_draws]),
-            "swap_acceptance": (("chain", "neighbour"), exchange.acceptance),
-            "round_trips": ("chain", exchange.round_trips),
+            "energy": (("chain", "draw", "temperature", "layer"), run.energy[:, :n_draws]),
+            "replica": (("chain", "draw", "temperature"), run.replica[:, :n_draws]),
+            "swap_acceptance": (("chain", "neighbour"), run.exchange.acceptance),
+            "round_trips": ("chain", run.exchange.round_trips),
         },
         {
             "chain": np.arange(n_ladders),
-            "draw": before * swap_every + every * np.arange(1, n_draws + 1),
+            "draw": before + every * np.arange(1, n_draws + 1),
             "beta": ("temperature", ladder),
             "layer": np.arange(1, network.depth + 1),
         },
         attributes,
     )
+
+
+class _ExchangeRun:
+    """A replica exchange under way: sweeps, swaps between them, what was measured."""
+
+    first_sweep = 0
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        ladder: npt.NDArray[np.float64],
+        n_ladders: int,
+        before: int,
+        measured: int,
+        swap_every: int,
+        every: int,
+    ) -> None:
+        self.simulation, self.done, self.n_sweeps = simulation, 0, before + measured
+        self._ladder, self._before, self._swap_every, self._every = ladder, before, swap_every, every
+        self.exchange = _Exchange(ladder, n_ladders, child_seed(simulation.seed, _SWAP_SEED))
+        shape = (n_ladders, measured // every, ladder.size)
+        self.energy = np.full((*shape, simulation.network.depth), np.nan)
+        self.replica = np.zeros(shape, np.int64)
+        self._whole = True  # not in the middle of a part
+
+    @property
+    def stands(self) -> bool:
+        """Whether the run can go on: it was not stopped in the middle of a part."""
+        return self._whole and self.simulation.sweep == self.done
+
+    def advance(self) -> None:
+        """Go on to the next swap, or for a part of a second."""
+        self._whole = False
+        sim, exchange = self.simulation, self.exchange
+        sim.beta = self._ladder[exchange.place].ravel()
+        part = min(sim._part, self._swap_every - self.done % self._swap_every)
+        by_layer = sim._advance(1, part).energy[:, 0].reshape(*exchange.place.shape, -1)
+        self.done += part
+        if self.done % self._swap_every == 0:
+            self._measure_and_swap(by_layer)
+        self._whole = True
+
+    def kept_numbers(self) -> list[int]:
+        """Give what the shapes of `memory` depend on, besides the arguments."""
+        return []
+
+    def keep_numbers(self, numbers: Sequence[int]) -> None:
+        """Nothing depends on them."""
+
+    def memory(self) -> list[npt.NDArray[Any]]:
+        """Give the arrays that make the run, besides the chains."""
+        return [self.energy, self.replica, *self.exchange.memory()]
+
+    def _measure_and_swap(self, by_layer: npt.NDArray[np.float64]) -> None:
+        exchange, measured = self.exchange, self.done - self._before
+        at = exchange.replica
+        by_place = np.take_along_axis(by_layer, at[:, :, None], axis=1)
+        if measured > 0 and measured % self._every == 0:
+            draw = measured // self._every - 1
+            self.energy[:, draw], self.replica[:, draw] = by_place, at
+        exchange.swap(by_place.sum(axis=-1), measured=measured > 0)
 
 
 class _Exchange:
@@ -311,7 +371,7 @@ class _Exchange:
         n_places = betas.size
         self.place = np.tile(np.arange(n_places), (n_ladders, 1))  # of each replica
         self.round_trips = np.zeros(n_ladders, np.int64)
-        self._turn = 0
+        self._turn = np.zeros((), np.int64)
         self._tried, self._done = np.zeros((2, n_ladders, n_places - 1))
         self._left_hot = self.place == 0
         self._seen_cold = np.zeros_like(self._left_hot)
@@ -326,11 +386,23 @@ class _Exchange:
         """Fraction of accepted swaps of each pair of neighbours; NaN before the first."""
         return acceptance(self._done, self._tried)
 
+    def memory(self) -> list[npt.NDArray[Any]]:
+        """Give the arrays that a continuation needs."""
+        return [
+            self.place,
+            self.round_trips,
+            self._turn,
+            self._tried,
+            self._done,
+            self._left_hot,
+            self._seen_cold,
+        ]
+
     def swap(self, energy: npt.NDArray[np.float64], *, measured: bool) -> None:
         """Exchange neighbours, even and odd pairs in turn, by the energies (n_ladders, n_places) at the places."""
         n_ladders, n_places = energy.shape
-        lower = np.arange(self._turn % 2, n_places - 1, 2)
-        u = _core.philox_uniform(self._seed, self._turn, n_ladders * lower.size).reshape(n_ladders, lower.size)
+        lower = np.arange(int(self._turn) % 2, n_places - 1, 2)
+        u = _core.philox_uniform(self._seed, int(self._turn), n_ladders * lower.size).reshape(n_ladders, lower.size)
         gain = (self._betas[lower] - self._betas[lower + 1]) * (energy[:, lower] - energy[:, lower + 1])
         accepted = np.log(u) <= gain
         replica, rows = self.replica, np.arange(n_ladders)[:, None]

@@ -17,7 +17,7 @@ from .._core import NumericalError
 from .._progress import Progress, Report, reporting
 from ..random import SeedLike, child_seed, seed_entropy
 from ._engine import Engine, Moves, Record, estimated_bytes, make_engine
-from ._run import CHEAP, Bonds, Checkpoint, Lags, Machine, Plan, Run, Spins, ctrl_c, network_shapes, refuse_too_large
+from ._run import CHEAP, Bonds, Checkpoint, Lags, Machine, Plan, Run, Spins, go_on, network_shapes, refuse_too_large
 from .data import Data, forward, random_bonds
 from .network import PerceptronNetwork
 
@@ -304,27 +304,14 @@ class Simulation:
         and the simulation can go on.
         """
         plan = Plan(self, n_sweeps, every, observe, lags, waiting_times)
-        keeper = None if checkpoint is None else Checkpoint(self, plan, checkpoint, checkpoint_interval)
+        keeper = None
+        if checkpoint is not None:
+            keeper = Checkpoint(self, "mc.Simulation.run", plan.arguments(), checkpoint, checkpoint_interval)
         run = self._resumed(keeper) or Run(self, plan)
         if run.done == 0 and not (keeper and keeper.restore(run)):
             run.begin()
         self._unfinished = (keeper, run) if keeper else None
-        interrupted = False
-        with reporting(progress, "sweeps") as report, ctrl_c() as pressed:
-            try:
-                report(run.done, plan.n_sweeps)
-                while run.done < plan.n_sweeps and not pressed():
-                    run.advance()
-                    report(run.done, plan.n_sweeps)
-                    if keeper:
-                        keeper.write_if_due(run)
-            except KeyboardInterrupt:
-                if not run.stands:
-                    raise
-                interrupted = True
-            if keeper:
-                keeper.write(run)
-            interrupted = interrupted or pressed()
+        interrupted = go_on(run, keeper, progress)
         if run.done == plan.n_sweeps:
             self._unfinished = None
         return run.dataset(interrupted)
