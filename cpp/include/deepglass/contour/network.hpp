@@ -18,6 +18,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "deepglass/contour/inverse.hpp"
@@ -287,9 +288,15 @@ class NetworkContour {
   }
 
   static void tanh(std::vector<Lanes>& x) {
-    double* const numbers = reinterpret_cast<double*>(x.data());
-    const Span<double> all(numbers, static_cast<Index>(x.size()) * kLanes);
-    vmath::tanh(Span<const double>(all), all);
+    constexpr std::size_t kPart = 16;
+    double numbers[kPart * kLanes];
+    for (std::size_t first = 0; first < x.size(); first += kPart) {
+      const std::size_t bytes = sizeof(Lanes) * std::min(kPart, x.size() - first);
+      std::memcpy(numbers, &x[first], bytes);
+      const Span<double> part(numbers, static_cast<Index>(bytes / sizeof(double)));
+      vmath::tanh(part, part);
+      std::memcpy(static_cast<void*>(&x[first]), numbers, bytes);
+    }
   }
 
   // Real and imaginary parts of one number for each variable as one complex number for each site.
