@@ -177,15 +177,15 @@ def test_sampled_averages_of_one_variable() -> None:
     ("shape", "flow_time"),
     [
         ((1, 3), 0.05),
-        pytest.param((1, 4), 0.1, marks=pytest.mark.slow),
+        pytest.param((1, 4), 0.05, marks=pytest.mark.slow),
         pytest.param((2, 4), 0.05, marks=pytest.mark.slow),
     ],
 )
 def test_sampled_averages_of_the_lattice(shape: tuple[int, int], flow_time: float) -> None:
     action = dg.contour.ComplexPhi4(shape)
     exact = dg.contour.transfer_matrix(action)
-    flow = dg.contour.HolomorphicFlow(action, flow_time, n_steps=4)
-    found = dg.contour.measure(action, flow, n_samples=4800, n_chains=48, n_thermal=10, seed=2)
+    flow = dg.contour.HolomorphicFlow(action, flow_time, n_steps=3)
+    found = dg.contour.measure(action, flow, n_samples=4800, n_chains=48, n_thermal=10, step=0.25, seed=2)
     for name in ("density", "phi2"):
         assert abs(found[name] - exact[name]) < 4 * found[f"{name}_error"], name
     assert abs(found["average_phase_imag"]) < 4 * found["average_phase_imag_error"]
@@ -212,7 +212,7 @@ def test_trajectories_on_dropped_points_are_counted_and_rejected() -> None:
     np.testing.assert_array_equal(np.isneginf(flow.log_jacobian(far).real), [True, False, True])
     assert np.isfinite(flow.map(far)).all()
     np.testing.assert_array_equal(flow.force(far, action.gradient(flow.map(far)))[[0, 2]], 0.0)
-    found = dg.contour.measure(action, flow, n_samples=3200, n_chains=16, step=1.5, n_steps=1, seed=1)
+    found = dg.contour.measure(action, flow, n_samples=3200, n_chains=16, n_thermal=10, step=1.5, n_steps=1, seed=1)
     assert found["n_dropped"] > 0
     assert found["acceptance"] < 1 - found["n_dropped"] / 3200 + 1e-12
     assert abs(found["x2"] - complex(action.exact()["x2"]).real) < 4 * found["x2_error"]

@@ -139,7 +139,10 @@ def test_gradients_of_the_tied_network_against_differences(shape: tuple[int, int
 @pytest.mark.parametrize("action", [dg.contour.Quartic(1 + 0.5j, 1.0, 0.3j), dg.contour.ComplexPhi4((2, 3))], ids=repr)
 def test_network_on_a_linear_contour_starts_there_and_can_be_trained(action: Any) -> None:
     linear = dg.contour.LinearContour(action)
-    kinds = [dg.contour.LinearPlusNetwork(action, 6, seed=1), dg.contour.LinearPlusNetwork(action, linear=linear)]
+    kinds: list[Any] = [
+        dg.contour.LinearPlusNetwork(action, 6, seed=1),
+        dg.contour.LinearPlusNetwork(action, linear=linear),
+    ]
     if isinstance(action, dg.contour.ComplexPhi4):
         kinds.append(dg.contour.TranslationInvariantNetwork(action, linear=linear, seed=1))
     t = np.random.default_rng(1).standard_normal((5, *action.field_shape))
