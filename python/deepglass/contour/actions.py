@@ -21,6 +21,7 @@ Complex: TypeAlias = NDArray[np.complex128]
 Function: TypeAlias = Callable[[Complex], ArrayLike]
 
 _MOST_SITES = 2**24
+_EPSILON = np.array([1.0, -1.0]).reshape(2, 1, 1)  # eps_12, eps_21
 
 
 class Action(abc.ABC):
@@ -371,6 +372,7 @@ class ComplexPhi4(Action):
             "chemical_potential", chemical_potential, "between -20 and 20", lambda value: abs(value) <= 20
         )
         self.field_shape = (2, *self.shape)
+        self._along_space, self._along_time = ([np.roll(np.arange(n), step) for step in (-1, 1)] for n in self.shape)
 
     @property
     def volume(self) -> int:
@@ -485,13 +487,12 @@ class ComplexPhi4(Action):
 
     def _quadratic(self, v: Complex) -> Complex:
         """S'' v without coupling."""
-        mu = self.chemical_potential
-        right, left = (np.arange(self.shape[0]) + step for step in (1, -1))
-        ahead, back = (v.take(np.arange(self.shape[1]) + step, axis=-1, mode="wrap") for step in (1, -1))
-        difference = ahead - back
-        turned = np.stack([difference[..., 1, :, :], -difference[..., 0, :, :]], axis=-3)
-        space = v.take(right, axis=-2, mode="wrap") + v.take(left, axis=-2, mode="wrap")
-        return np.asarray((4 + self.mass**2) * v - space - math.cosh(mu) * (ahead + back) + 1j * math.sinh(mu) * turned)
+        cosh, sinh = math.cosh(self.chemical_potential), math.sinh(self.chemical_potential)
+        # take: several times faster than roll on small lattices
+        right, left = (v.take(sites, axis=-2) for sites in self._along_space)
+        ahead, back = (v.take(sites, axis=-1) for sites in self._along_time)
+        across = (ahead - back)[..., ::-1, :, :] * _EPSILON  # eps_ab (v_{b,x+0} - v_{b,x-0})
+        return np.asarray((4 + self.mass**2) * v - right - left - cosh * (ahead + back) + 1j * sinh * across)
 
     def _field(self, z: ArrayLike) -> tuple[Complex, float, float]:
         z = np.asarray(z, complex)
