@@ -124,7 +124,7 @@ def test_gradients_of_the_tied_network_against_differences(shape: tuple[int, int
     action = contour.action
     rng = np.random.default_rng(2)
     t = rng.standard_normal((3, *action.field_shape))
-    gradient = contour.parameter_gradient(t)
+    gradient = contour.parameter_gradient(contour.weight_gradient(t))
     assert list(gradient) == list(contour.parameters)
     h = 1e-5
     for name, value in contour.parameters.items():
@@ -152,7 +152,7 @@ def test_network_on_a_linear_contour_starts_there_and_can_be_trained(action: Any
         np.testing.assert_allclose(ratio, 1, rtol=1e-12)
         slope = action.gradient(linear.map(t))
         np.testing.assert_allclose(contour.force(t, slope), linear.force(t, slope), rtol=1e-11, atol=1e-12)
-        gradient = contour.parameter_gradient(t)
+        gradient = contour.parameter_gradient(contour.weight_gradient(t))
         assert np.abs(gradient["w2" if "w2" in gradient else "W2"]).max() > 1e-4
 
 
