@@ -236,7 +236,7 @@ def test_sampled_averages_on_a_network_contour() -> None:
     action = dg.contour.ComplexPhi4((1, 3))
     for contour in (
         network((1, 3), 4, True),
-        dg.contour.optimize(action, dg.contour.NetworkContour(action, 8, seed=1), n_updates=50, seed=1).contour,
+        dg.contour.optimize(action, dg.contour.NetworkContour(action, 8, seed=1), n_updates=100, seed=1).contour,
     ):
         found = dg.contour.measure(action, contour, n_samples=6400, n_chains=32, n_thermal=30, seed=3)
         for name, exact in (("density", 0.4480629029), ("phi2", 0.7642122326), ("average_phase_imag", 0.0)):

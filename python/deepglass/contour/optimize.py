@@ -97,7 +97,7 @@ def optimize(
     optimizer : "adam" or "adadelta"
         D. P. Kingma, J. Ba, arXiv:1412.6980; M. D. Zeiler, arXiv:1212.5701.
     rate : float > 0, optional
-        By default 0.01 for Adam and 1 for AdaDelta.
+        By default 0.01 for Adam, but 0.003 for ComplexPhi4, and 1 for AdaDelta.
     n_chains : int
         Chains of hybrid Monte Carlo.
     n_candidates : int
@@ -133,7 +133,8 @@ def optimize(
     check_contour(action, contour)
     n_updates = integer("n_updates", n_updates, 1, 2**31)
     make = {"adam": _adam, "adadelta": _adadelta}[choice("optimizer", optimizer, ("adam", "adadelta"))]
-    first_rate = {"adam": 0.01, "adadelta": 1.0}[optimizer] if rate is None else rate
+    usual = {"adam": 0.003 if isinstance(action, ComplexPhi4) else 0.01, "adadelta": 1.0}
+    first_rate = usual[optimizer] if rate is None else rate
     first_rate = number("rate", first_rate, "> 0", lambda value: value > 0)
     n_chains = integer("n_chains", n_chains, 1, 2**20)
     n_candidates = integer("n_candidates", n_candidates, 1, n_updates)
