@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import deepglass as dg
-from deepglass.contour.optimize import _adadelta, _adam
+from deepglass.contour.training import _adadelta, _adam
 
 Array = NDArray[np.float64]
 

@@ -22,9 +22,9 @@ from .files import load, save
 from .flow import HolomorphicFlow
 from .flux import flux_simulation, undeformed_average_phase
 from .network import LinearPlusNetwork, NetworkContour, TranslationInvariantNetwork
-from .optimize import Optimized, optimize
 from .sampling import hartree_contour, measure
-from .transfer_matrix import transfer_matrix
+from .training import Optimized, optimize
+from .transfer import transfer_matrix
 
 __all__ = [
     "Action",

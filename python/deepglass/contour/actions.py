@@ -82,7 +82,7 @@ class OneVariable(Action):
 
         names = ("partition_function", "x", "x2")
         values = {name: complex(value) for name, value in zip(names, self._exact(), strict=True)}
-        return xr.Dataset(values, attrs=provenance("contour.exact", {"action": repr(self)}))
+        return xr.Dataset(values, attrs=provenance("deepglass.contour.exact", {"action": repr(self)}))
 
 
 class Gaussian(OneVariable):
@@ -483,7 +483,7 @@ class ComplexPhi4(Action):
             "phi2": float(2 * (1 / determinant).mean().real),
             "average_phase": float(np.exp((np.log(quenched) - np.log(determinant)).sum().real)),
         }
-        return xr.Dataset(values, attrs=provenance("contour.exact", {"action": repr(self)}))
+        return xr.Dataset(values, attrs=provenance("deepglass.contour.exact", {"action": repr(self)}))
 
     def _quadratic(self, v: Complex) -> Complex:
         """S'' v without coupling."""

@@ -62,7 +62,7 @@ def save(contour: RealPlane, path: str | os.PathLike[str]) -> None:
     description = _describe(contour, arrays, "")
     # Each array has dimensions of its own.
     variables = {name: (tuple(f"{name}_{axis}" for axis in range(value.ndim)), value) for name, value in arrays.items()}
-    attributes = io.provenance("contour.save", {"contour": repr(contour)})
+    attributes = io.provenance("deepglass.contour.save", {"contour": repr(contour)})
     io.save(xr.Dataset(variables, attrs=attributes | {"description": json.dumps(description)}), path)
 
 

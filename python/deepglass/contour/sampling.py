@@ -177,7 +177,7 @@ def measure(
         "observables": list(names),
         **plan,
     }
-    return xr.Dataset(result, attrs=provenance("contour.measure", parameters, seed=entropy))
+    return xr.Dataset(result, attrs=provenance("deepglass.contour.measure", parameters, seed=entropy))
 
 
 def hartree_contour(

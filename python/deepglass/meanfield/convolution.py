@@ -122,7 +122,7 @@ def propagate_convolution(
     return xr.Dataset(
         {"covariance": (("layer", "position", "position_2"), result)},
         {"layer": np.arange(1, depth + 1), "position": positions, "position_2": positions},
-        provenance("meanfield.propagate_convolution", parameters),
+        provenance("deepglass.meanfield.propagate_convolution", parameters),
     )
 
 
@@ -193,5 +193,5 @@ def convolution_modes(
             "xi": ("wave_number", xi),
         },
         {"wave_number": k},
-        provenance("meanfield.convolution_modes", parameters),
+        provenance("deepglass.meanfield.convolution_modes", parameters),
     )

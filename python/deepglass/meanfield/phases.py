@@ -142,7 +142,7 @@ def fixed_point(
     return xr.Dataset(
         {name: (dims, raw[name]) for name in (*_FIELDS, "converged")},
         coordinates,
-        provenance("meanfield.fixed_point", parameters),
+        provenance("deepglass.meanfield.fixed_point", parameters),
     )
 
 
@@ -206,7 +206,7 @@ def phase_diagram(
         {name: (dims, raw[name]) for name in (*_FIELDS, "converged", "exists")}
         | {"critical_weight_variance": ("bias_variance", critical)},
         {"weight_variance": weight, "bias_variance": bias},
-        provenance("meanfield.phase_diagram", parameters),
+        provenance("deepglass.meanfield.phase_diagram", parameters),
     )
 
 
@@ -328,5 +328,5 @@ def depth_scale(
         }
         | {name: ("weight_variance", fixed[field].values) for name, field in lines.items()},
         {"weight_variance": weight, "bias_variance": sb2, "layer": np.arange(1, depth + 1)},
-        provenance("meanfield.depth_scale", parameters),
+        provenance("deepglass.meanfield.depth_scale", parameters),
     )

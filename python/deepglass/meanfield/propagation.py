@@ -60,7 +60,7 @@ def gaussian_moments(activation: AnyActivation, variance: npt.ArrayLike, *, thre
     return xr.Dataset(
         {name: (dims, values.reshape(q.shape)) for name, values in raw.items()},
         {"variance": (dims, q)},
-        provenance("meanfield.gaussian_moments", {"activation": phi.name, "variance": q}),
+        provenance("deepglass.meanfield.gaussian_moments", {"activation": phi.name, "variance": q}),
     )
 
 
@@ -176,7 +176,7 @@ def correlation_map(
     return xr.Dataset(
         {"image": (dims, (sw2 * value + sb2) / image), "slope": (dims, sw2 * slope * at / image), "q": at},
         {"correlation": (dims, c)},
-        provenance("meanfield.correlation_map", parameters),
+        provenance("deepglass.meanfield.correlation_map", parameters),
     )
 
 
@@ -278,7 +278,7 @@ def propagate(
             "chi_cross": ("layer", raw["chi_ab"]),
         },
         {"layer": np.arange(1, depth + 1), "input": [0, 1]},
-        provenance("meanfield.propagate", parameters),
+        provenance("deepglass.meanfield.propagate", parameters),
     )
 
 
@@ -353,5 +353,5 @@ def gradient_norms(
             "weight_gradient_overlap": ("layer", overlap * products),
         },
         signals.coords,
-        provenance("meanfield.gradient_norms", parameters),
+        provenance("deepglass.meanfield.gradient_norms", parameters),
     )

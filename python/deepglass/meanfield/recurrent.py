@@ -107,7 +107,7 @@ def recurrent_network(
             "chi_1": chi_1,
         },
         {"time": tau},
-        provenance("meanfield.recurrent_network", parameters),
+        provenance("deepglass.meanfield.recurrent_network", parameters),
     )
 
 

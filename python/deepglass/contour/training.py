@@ -300,7 +300,7 @@ def _history(
             "best": ((), best, {"long_name": "candidate chosen"}),
         },
         {"update": np.arange(1, len(table) + 1), "candidate": list(found)},
-        attrs=provenance("contour.optimize", arguments, seed=seed),
+        attrs=provenance("deepglass.contour.optimize", arguments, seed=seed),
     )
 
 
