@@ -115,7 +115,6 @@ class HierarchicalEquations {
   Index blocks() const { return n_bonds_ + n_neurons_; }
   Index n_neurons() const { return n_neurons_; }
   const DeepPerceptron& model() const { return model_; }
-  void set_load(double load) { model_.load = load; }
 
   // u from complements to one, levels fastest, (L+1, k+1) and (L, k+1), of which one half is read.
   void set(Span<const double> q_complement, Span<const double> Q_complement) {
