@@ -9,7 +9,6 @@ import dataclasses
 import json
 import math
 import time
-import warnings
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,13 +19,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from .. import contour, io
-from .._warnings import ConvergenceWarning
 from ..contour._compiled import kernel_of
 from ..contour._trajectory import default_step
 from ..random import child_seed
 from . import _experiment, _one_variable
 
-__all__ = ["PROVEN", "Lattice", "OneVariable", "estimated_hours"]
+__all__ = ["PROVEN", "Lattice", "Method", "OneVariable", "estimated_hours"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Check: TypeAlias = Callable[[int, int], None]
@@ -137,7 +135,7 @@ class Lattice(_experiment.Experiment):
         step = 3e-10 * (size**3 + size**2 * max(hidden, 2 * volume))
         held_out = 5 * self.n_chains * (30 + self._held_out // self.n_chains)
         trajectories = self.n_updates * self.n_chains * 1.5 + held_out + self.n_samples + 64 * _THERMAL
-        return hartree + (trajectories + self.n_compared * (_THERMAL + 4)) * step * steps
+        return hartree + (trajectories + self.n_compared / 4 * (_THERMAL + 16)) * step * steps
 
     @property
     def _held_out(self) -> int:
@@ -146,9 +144,7 @@ class Lattice(_experiment.Experiment):
     def run(self, instance: int, path: Path, check: Check) -> None:
         """Run and write the file."""
         start = time.monotonic()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # what is not resolved is NaN, and short runs are short
-            found = self._numbers(path, check)
+        found = self._numbers(path, check)
         found["seconds"] = time.monotonic() - start
         numbers = {name: found.get(name, math.nan) for name in _NUMBERS}
         attributes = io.provenance("deepglass.reproduce.sign_problem", dataclasses.asdict(self))
@@ -293,9 +289,7 @@ class OneVariable(_experiment.Experiment):
 
     def run(self, instance: int, path: Path, check: Check) -> None:
         """Train, and write paths and average phases."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            found = _one_variable.compute(self.model, self.n_updates, self.seed, check)
+        found = _one_variable.compute(self.model, self.n_updates, self.seed, check)
         io.save(found.assign_attrs(io.provenance("deepglass.reproduce.sign_problem", dataclasses.asdict(self))), path)
 
 
@@ -307,8 +301,6 @@ def estimated_hours(experiments: Iterable[_experiment.Experiment]) -> float:
     action = contour.ComplexPhi4()
     linear = contour.LinearContour(action)
     start = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        contour.measure(action, linear, n_samples=6400, n_thermal=0, seed=1, threads=1)
+    contour.measure(action, linear, n_samples=6400, n_thermal=10, seed=1, threads=1)
     speed = (time.perf_counter() - start) / (6400 * 8 * _STEP_SECONDS)
     return speed * sum(one.cost for one in wanted) / 3600.0

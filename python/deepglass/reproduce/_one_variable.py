@@ -36,7 +36,7 @@ class Model(NamedTuple):
 
 def _model(action: OneVariable, title: str, flow_time: float, *rest: Any) -> Model:
     flow = contour.HolomorphicFlow(action, flow_time, n_steps=40)
-    return Model(action, title, contour.RealPlane(), flow, f"flow, time {flow_time:g}", *rest)
+    return Model(action, title, contour.RealPlane(), flow, "flow", *rest)
 
 
 def _models() -> dict[str, Model]:
@@ -55,7 +55,7 @@ def _models() -> dict[str, Model]:
         ),
         "airy": Model(
             airy, r"$-i(x^3/3 + ax)$, $a=1$", contour.Shift(0.3), contour.HolomorphicFlow(airy, 1.0, n_steps=40),
-            "flow, time 1", (-3.4, 3.4, -1.8, 3.4), False,
+            "flow", (-3.4, 3.4, -1.8, 3.4), False,
         ),
         "power_10": _model(
             contour.PowerModel(10, 5.0), r"$x^2/2 - p\,\ln(x+i\alpha)$, $p=10$, $\alpha=5$", 0.5, (-5.0, 5.0, -6.5, 1.5)

@@ -10,7 +10,9 @@ import xarray as xr
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
 
+from ..contour import PowerModel
 from ..plot import Axes, Figure, pyplot
 from ._contours import PROVEN, Method
 from ._one_variable import MODELS, Model, thimble
@@ -33,7 +35,7 @@ _MU = r"$\mu$"
 
 def one_variable(curves: dict[str, xr.Dataset]) -> Figure:
     """Paths in the complex plane, coloured by the phase."""
-    figure, axes = pyplot.subplots(2, 3, figsize=(10.0, 6.6))
+    figure, axes = pyplot.subplots(2, 3, figsize=(11.0, 7.0))
     for ax, (name, one) in zip(axes.flat, curves.items(), strict=False):
         _paths(ax, MODELS[name], one)
     for ax in axes.flat[len(curves) :]:
@@ -42,13 +44,13 @@ def one_variable(curves: dict[str, xr.Dataset]) -> Figure:
         ScalarMappable(Normalize(-math.pi, math.pi), "twilight_shifted"), ax=axes, shrink=0.6, aspect=30, pad=0.01
     )
     bar.set_ticks([-math.pi, 0.0, math.pi], labels=[r"$-\pi$", "0", r"$\pi$"])
-    bar.set_label(r"phase $\theta - \arg Z$ where the weight is not negligible")
+    bar.set_label(r"phase $\theta - \arg Z$")
     handles = [
-        pyplot.Line2D([], [], color="k", linewidth=0.8, label=r"$\mathrm{Re}\,S$ grows (thimble)"),
-        pyplot.Line2D([], [], color="k", linewidth=0.8, linestyle=":", label=r"$\mathrm{Re}\,S$ falls"),
-        pyplot.Line2D([], [], color="k", marker="x", linestyle="", markersize=6.0, label="saddle $S'(z) = 0$"),
-        pyplot.Line2D([], [], color="C2", linestyle="--", label="closed form or flow"),
-        pyplot.Line2D([], [], color="0.4", linewidth=3.5, label="first and final path, coloured by the phase"),
+        Line2D([], [], color="k", linewidth=0.8, label=r"$\mathrm{Re}\,S$ grows (thimble)"),
+        Line2D([], [], color="k", linewidth=0.8, linestyle=":", label=r"$\mathrm{Re}\,S$ falls"),
+        Line2D([], [], color="k", marker="x", linestyle="", markersize=6.0, label="saddle $S'(z) = 0$"),
+        Line2D([], [], color="C2", linestyle="--", label="closed form or flow"),
+        Line2D([], [], color="0.4", linewidth=3.5, label="first and last path, coloured by the phase"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize="small")
     return figure
@@ -72,18 +74,19 @@ def _paths(ax: Axes, model: Model, one: xr.Dataset) -> None:
         if label in ("before", final):
             ax.plot(z.real, z.imag, color="0.8", linewidth=1.0, zorder=1)
             _coloured(ax, path)
-    if isinstance(getattr(model.action, "alpha", None), float):
+    if isinstance(model.action, PowerModel):
         ax.plot(0.0, -model.action.alpha, color="k", marker="o", markerfacecolor="w", markersize=5.0, zorder=6)
         ax.annotate(r"$e^{-S} = 0$", (0.0, -model.action.alpha), (7, -9), textcoords="offset points", fontsize="small")
     values = dict(zip(labels, one["average_phase"].values, strict=True))
-    first = r"real axis" if "Shift" not in repr(model.before) else rf"$y={model.before.offset:g}$"
-    texts = [f"{first} {values['before']:.3g}"]
-    if "other" in values:
-        texts.append(f"{model.other_name} {values['other']:.3f}")
-    if "network" in values:
-        texts.append(f"network {values['network']:.3f}")
-    ax.set_title(f"$S = ${model.title}\n" + r"$\to$".join(f" {text} " for text in texts), fontsize="small", loc="left")
+    first = "real axis" if model.before.offset == 0 else f"Im z = {model.before.offset:g}"
+    names = {"before": first, "other": model.other_name, "network": "network"}
+    texts = [f"{names[label]} {_rounded(float(value))}" for label, value in values.items()]
+    ax.set_title(f"$S = ${model.title}\n" + r" $\to$ ".join(texts), fontsize="small", loc="left")
     ax.set(xlim=(left, right), ylim=(low, high), xlabel=r"$\mathrm{Re}\,z$", ylabel=r"$\mathrm{Im}\,z$")
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.4f}" if value >= 0.01 else f"{value:.1e}"
 
 
 def _coloured(ax: Axes, path: xr.Dataset) -> None:
@@ -91,6 +94,7 @@ def _coloured(ax: Axes, path: xr.Dataset) -> None:
     points = np.stack([z.real, z.imag], axis=1)
     segments = np.stack([points[:-1], points[1:]], axis=1)
     keep = seen[:-1] & seen[1:]
+    ax.plot(z.real[seen], z.imag[seen], color="0.3", linewidth=5.0, solid_capstyle="butt", zorder=2.5)
     lines = LineCollection(
         list(segments[keep]), array=theta[:-1][keep], cmap="twilight_shifted", norm=Normalize(-math.pi, math.pi),
         linewidths=4.0, capstyle="butt", zorder=3,
@@ -108,6 +112,8 @@ def _shapes(runs: Runs) -> list[tuple[int, int]]:
 def _curve(ax: Axes, runs: Runs, shape: tuple[int, int], method: Method, name: str, **changes: Any) -> None:
     """Points with errors of what is resolved."""
     tasks = [task for task in runs.select(shape, method) if math.isfinite(runs.value(task, "density"))]
+    if not tasks:
+        return
     mu = [task.mu for task in tasks]
     estimates = [runs.estimate(task, name) for task in tasks]
     style = {"linestyle": "-", "linewidth": 0.9, "capsize": 2.0, **_STYLE[method], **changes}
@@ -123,9 +129,9 @@ def _exact(ax: Axes, runs: Runs, shape: tuple[int, int], name: str, label: str) 
     )  # fmt: skip
 
 
-def _legend(figure: Figure, ax: Axes) -> None:
+def _legend(figure: Figure, ax: Axes, columns: int) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    figure.legend(handles, labels, loc="outside upper center", ncols=5 if columns > 2 else 3, fontsize="small")
 
 
 def _letters(shape: tuple[int, int]) -> str:
@@ -151,7 +157,7 @@ def average_phase(runs: Runs) -> Figure:
         top.set_ylim(-0.03, 1.06)
     axes[0, 0].set_ylabel(r"$\mathrm{Re}\,\langle e^{i\theta}\rangle$")
     axes[1, 0].set_ylabel(r"$\mathrm{Im}\,\langle e^{i\theta}\rangle$")
-    _legend(figure, axes[0, 0])
+    _legend(figure, axes[0, 0], len(shapes))
     return figure
 
 
@@ -163,12 +169,14 @@ def sample_cost(runs: Runs) -> Figure:
     )
     for column, shape in enumerate(shapes):
         for method in ("flux", *_STYLE):
-            tasks = [task for task in runs.select(shape, method) if task.mu > 0]  # type: ignore[arg-type]
+            tasks = [task for task in runs.select(shape, method) if task.mu > 0]
             tasks = [task for task in tasks if math.isfinite(runs.value(task, "density"))]
             logs = [runs.estimate(task, "log_average_phase") for task in tasks]
             value, error = -np.array([one.value for one in logs]), np.array([one.error for one in logs])
             mu = [task.mu for task in tasks]
-            style = _STYLE.get(method, {"color": "k", "marker": ".", "label": "undeformed, flux integration"})  # type: ignore[call-overload]
+            if not tasks:
+                continue
+            style = _STYLE.get(method, {"color": "k", "marker": ".", "label": "undeformed, flux integration"})
             style = {**style, "linestyle": "" if method == "undeformed" else "-", "linewidth": 0.9, "capsize": 2.0}
             axes[0, column].errorbar(mu, value, error, **style)
             axes[1, column].errorbar(mu, np.exp(2 * value), 2 * error * np.exp(2 * value), **style)
@@ -177,8 +185,8 @@ def sample_cost(runs: Runs) -> Figure:
         for ax in axes[:, column]:
             ax.set_yscale("log")
     axes[0, 0].set_ylabel(r"$V(f - f_R) = -\ln \langle e^{i\theta}\rangle$")
-    axes[1, 0].set_ylabel(r"samples for the same error, $e^{2V(f - f_R)}$")
-    _legend(figure, axes[0, 0])
+    axes[1, 0].set_ylabel(r"cost in samples, $e^{2V(f - f_R)}$")
+    _legend(figure, axes[0, 0], len(shapes))
     return figure
 
 
@@ -193,7 +201,9 @@ def density(runs: Runs) -> Figure:
     _exact(left, runs, shape, "density", "flux representation")
     for method in _STYLE:
         _curve(left, runs, shape, method, "density", linestyle="")
-    left.set(xlabel=_MU, ylabel="density $n$", title=_letters(shape), ylim=(-0.15, None))
+    left.set(
+        xlabel=_MU, ylabel="density $n$", title=_letters(shape) + ": one density on all contours", ylim=(-0.15, None)
+    )
     left.legend(fontsize="small", loc="upper left")
     shades = pyplot.get_cmap("viridis")(np.linspace(0.0, 0.8, len(shapes)))
     for each, shade in zip(shapes, shades, strict=True):
@@ -208,10 +218,9 @@ def density(runs: Runs) -> Figure:
     right.set(
         xlabel=_MU,
         ylabel="density $n$",
-        title=r"plateau: lines flux, $\blacktriangle$ linear contour".replace(r"$\blacktriangle$", "points"),
+        title="lines: flux, triangles: linear contour",
     )
     right.set_yscale("log")
-    right.set_ylim(1e-5, 4.0)
     right.legend(fontsize="small", loc="lower right")
     return figure
 
