@@ -139,7 +139,7 @@ class Lattice(_experiment.Experiment):
 
     @property
     def _held_out(self) -> int:
-        return max(4 * self.n_chains, min(self.n_samples // 4, 8192))
+        return max(4 * self.n_chains, self.n_samples // 4)
 
     def run(self, instance: int, path: Path, check: Check) -> None:
         """Run and write the file."""

@@ -45,6 +45,9 @@ def one_variable(curves: dict[str, xr.Dataset]) -> Figure:
     )
     bar.set_ticks([-math.pi, 0.0, math.pi], labels=[r"$-\pi$", "0", r"$\pi$"])
     bar.set_label(r"phase $\theta - \arg Z$")
+    figure.suptitle(
+        r"Saddles, thimbles and paths; average phase $|\langle e^{i\theta}\rangle|$ on each path", fontsize="medium"
+    )
     handles = [
         Line2D([], [], color="k", linewidth=0.8, label=r"$\mathrm{Re}\,S$ grows (thimble)"),
         Line2D([], [], color="k", linewidth=0.8, linestyle=":", label=r"$\mathrm{Re}\,S$ falls"),
@@ -80,7 +83,7 @@ def _paths(ax: Axes, model: Model, one: xr.Dataset) -> None:
     values = dict(zip(labels, one["average_phase"].values, strict=True))
     first = "real axis" if model.before.offset == 0 else f"Im z = {model.before.offset:g}"
     names = {"before": first, "other": model.other_name, "network": "network"}
-    texts = [f"{names[label]} {_rounded(float(value))}" for label, value in values.items()]
+    texts = [f"{names[label]}: {_rounded(float(value))}" for label, value in values.items()]
     ax.set_title(f"$S = ${model.title}\n" + r" $\to$ ".join(texts), fontsize="small", loc="left")
     ax.set(xlim=(left, right), ylim=(low, high), xlabel=r"$\mathrm{Re}\,z$", ylabel=r"$\mathrm{Im}\,z$")
 
@@ -218,7 +221,7 @@ def density(runs: Runs) -> Figure:
     right.set(
         xlabel=_MU,
         ylabel="density $n$",
-        title="lines: flux, triangles: linear contour",
+        title="plateau below threshold (lines: flux, triangles: linear)",
     )
     right.set_yscale("log")
     right.legend(fontsize="small", loc="lower right")
@@ -227,7 +230,7 @@ def density(runs: Runs) -> Figure:
 
 def volume(runs: Runs, enough: float) -> Figure:
     """Average phase of linear contours against the volume."""
-    figure, ax = pyplot.subplots(figsize=(5.4, 3.7))
+    figure, ax = pyplot.subplots(figsize=(6.6, 3.6))
     for mu, colour in ((1.0, "C0"), (1.2, "C1")):
         for limit, line, face in ((0.0, "-", colour), (PROVEN, "--", "w")):
             tasks = [one for one in runs.volumes(mu, limit) if math.isfinite(runs.value(one, "density"))]
@@ -248,5 +251,7 @@ def volume(runs: Runs, enough: float) -> Figure:
     ax.set_yscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_ylim(0.01, 1.15)
-    ax.legend(fontsize="small", loc="lower left")
+    ax.text(0.99, enough, f"{enough:g}", transform=ax.get_yaxis_transform(), ha="right", va="bottom", color="0.5")
+    ax.set_title("linear contours (solid: all of the kernel)", loc="left")
+    figure.legend(*ax.get_legend_handles_labels(), fontsize="small", loc="outside right center")
     return figure

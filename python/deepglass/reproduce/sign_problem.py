@@ -78,19 +78,20 @@ _QUICK: Tasks = (
     Lattice((1, 4), 1.0, "flow", n_samples=640),
     *_volumes((4, 6), 20_000, (PROVEN,)),
     *_volumes((8, 12), 6400),
-    *(OneVariable(name, 300) for name in MODELS),
+    *(OneVariable(name, 800 if "power" in name else 300) for name in MODELS),
 )
 
 _LONG: dict[str, Any] = {"rate": 0.01}
 _TOP: dict[str, Any] = {"rate": 1e-3, "n_chains": 256, "n_compared": 2048}
-_PROVEN: dict[str, Any] = {**_TOP, "max_kappa": PROVEN}
-_SMALL: dict[str, Any] = {"n_chains": 512, "n_updates": 400, "n_samples": 50_000, "n_compared": 8192}
+_PROVEN: dict[str, Any] = {**_TOP, "rate": 2e-3, "max_kappa": PROVEN}
+_SMALL: dict[str, Any] = {"n_chains": 512, "n_updates": 800, "n_samples": 50_000, "n_compared": 8192}
 _NARROW: dict[str, Any] = {"hidden": 32, "n_chains": 128, "n_samples": 10_000}
 _FULL: Tasks = (
     *_scan((4, 6, 8), _MUS, {"flux": {"n_samples": 200_000}, "undeformed": {"n_samples": 400_000}}),
     *_scan((4, 6, 8), _MUS, {"linear": {"n_samples": 400_000}}),
     *_scan((4,), _MUS[1:], {"network": _LONG}),
-    *_scan((6, 8), (0.4, 0.6, 0.8, 1.0, 1.2, 1.4), {"network": _LONG}),
+    *_scan((6,), (0.4, 0.8, 1.0, 1.2, 1.4), {"network": _LONG}),
+    *_scan((8,), (0.4, 0.6, 0.8, 1.0, 1.2, 1.4), {"network": _LONG}),
     *_scan((4,), (0.4, 0.8, 1.0, 1.2, 1.4), {"linear + network": {**_TOP, **_SMALL}}),
     *_scan((6,), (1.0, 1.4), {"linear + network": _TOP}),
     *_scan((8,), (1.0, 1.2, 1.4), {"linear + network": _TOP}),
