@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["names", "run"]
 
-_NAMES = ("wetting", "dynamics", "teacher-student", "phase-diagram", "isometry", "kernel-spectra")
+_NAMES = ("wetting", "dynamics", "teacher-student", "phase-diagram", "isometry", "kernel-spectra", "sign-problem")
 
 
 def names() -> list[str]:
@@ -25,7 +25,7 @@ def names() -> list[str]:
     --------
     >>> import deepglass.reproduce
     >>> deepglass.reproduce.names()
-    ['wetting', 'dynamics', 'teacher-student', 'phase-diagram', 'isometry', 'kernel-spectra']
+    ['wetting', 'dynamics', 'teacher-student', 'phase-diagram', 'isometry', 'kernel-spectra', 'sign-problem']
     """
     return list(_NAMES)
 
