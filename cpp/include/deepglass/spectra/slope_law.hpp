@@ -119,6 +119,10 @@ class SlopeLaw final : public Measure {
   void divide(const meanfield::Activation& activation, double sd) {
     meanfield::GaussianNodes nodes;
     nodes.set(activation, 0.0, sd, kReach, std::min(1.0, 1 / sd));
+    while (halve(nodes)) {
+      nodes.set_rule(kReach, std::min(1.0, 1 / sd));
+      nodes.evaluate(activation, 0.0, sd);
+    }
     const Rule& unit = meanfield::panel_unit();
     const Projection& project = projection();
     std::vector<Panel> panels;
@@ -175,6 +179,23 @@ class SlopeLaw final : public Measure {
       }
       panels_.push_back(panel);
     }
+  }
+
+  // Adds a break in the middle of panels in which d falls so far that its polynomial, rounded as the largest
+  // value, would not tell the least ones: poles are sought there too.  Whether there were any.
+  static bool halve(meanfield::GaussianNodes& nodes) {
+    constexpr double kLeastRatio = 0.03, kLeastSlope = 1e-165, kNarrowest = 1.0 / 128;
+    const std::size_t before = nodes.breaks.size();
+    for (std::size_t first = 0; first < nodes.z.size(); first += kNodes) {
+      const auto [low, high] = std::minmax_element(&nodes.slope[first], &nodes.slope[first] + kNodes);
+      const double least = *low > 0 ? *low : -*high,
+                   most = *low > 0 ? *high : -*low;  // without a zero between
+      if (least > 0 && least < kLeastRatio * most && most > kLeastSlope &&
+          nodes.z[first + kNodes - 1] - nodes.z[first] > kNarrowest) {
+        nodes.breaks.push_back(0.5 * (nodes.z[first] + nodes.z[first + kNodes - 1]));
+      }
+    }
+    return nodes.breaks.size() > before;
   }
 
   void add_atom(double position, double mass) {
@@ -333,15 +354,14 @@ class SlopeLaw final : public Measure {
         density[j] = half * h_half * vmath::detail::kInvSqrt2Pi * vmath::exp(-0.5 * h * h);
       }
       const Complex distance = w - slope[j] * slope[j];
-      const double size = 1 / std::norm(distance);
-      inverse[j] = size * std::conj(distance);
+      const double square = std::norm(distance);
+      const double size = 1 / (square > 1e-280 ? std::sqrt(square) : std::abs(distance));
+      inverse[j] = size * (size * std::conj(distance));
       values[j] = density[j] * inverse[j];
       mass += unit.weights[j] * density[j];
-      scale = std::max(scale, density[j] * density[j] * size);
+      scale = std::max(scale, density[j] * size);
       largest = std::max(largest, size);
     }
-    scale = std::sqrt(scale);
-    largest = std::sqrt(largest);
     const auto smooth = [&](const Complex* f, double size) {
       // Gauss's rule takes polynomials of twice the degree: its error is 1e-18.  d^2 itself is rounded.
       const double tolerance = (1e-9 + 1e-14 * largest * std::abs(w)) * size;
