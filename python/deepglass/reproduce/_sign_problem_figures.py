@@ -221,7 +221,7 @@ def density(runs: Runs) -> Figure:
     right.set(
         xlabel=_MU,
         ylabel="density $n$",
-        title="plateau below threshold (lines: flux, triangles: linear)",
+        title="plateau: flux (lines), linear contour (triangles)",
     )
     right.set_yscale("log")
     right.legend(fontsize="small", loc="lower right")
