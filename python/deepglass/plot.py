@@ -13,7 +13,11 @@ try:
     from matplotlib import pyplot as pyplot
     from matplotlib import ticker as ticker
     from matplotlib.axes import Axes as Axes
+    from matplotlib.cm import ScalarMappable as ScalarMappable
+    from matplotlib.collections import LineCollection as LineCollection
+    from matplotlib.colors import Normalize as Normalize
     from matplotlib.figure import Figure as Figure
+    from matplotlib.lines import Line2D as Line2D
 except ModuleNotFoundError as error:
     message = "deepglass.plot needs the extra 'plot': pip install 'deepglass[plot]'"
     raise ModuleNotFoundError(message, name=error.name) from error

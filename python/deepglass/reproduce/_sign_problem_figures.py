@@ -7,13 +7,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize
-from matplotlib.lines import Line2D
 
 from ..contour import PowerModel
-from ..plot import Axes, Figure, pyplot
+from ..plot import Axes, Figure, Line2D, LineCollection, Normalize, ScalarMappable, pyplot
 from ._contours import PROVEN, Method
 from ._one_variable import MODELS, Model, thimble
 from ._sign_problem_data import Runs
@@ -221,7 +217,7 @@ def density(runs: Runs) -> Figure:
     right.set(
         xlabel=_MU,
         ylabel="density $n$",
-        title="plateau below threshold (lines: flux, triangles: linear)",
+        title="plateau: flux (lines), linear contour (triangles)",
     )
     right.set_yscale("log")
     right.legend(fontsize="small", loc="lower right")
