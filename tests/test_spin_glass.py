@@ -247,14 +247,15 @@ def test_thermodynamics_is_consistent(model):
     assert float(dg.parisi.solve(model, 1, [0.3]).entropy) == pytest.approx(-slope, abs=1e-9)
 
 
-def test_full_rsb_of_a_mixture():
+@pytest.mark.parametrize("coefficients", [{2: 0.5, 4: 0.02}, {2: 0.5, 3: 0.1}])
+def test_full_rsb_of_a_mixture(coefficients):
     # s = -df/dT is not used by the solver.
     def free_energy(temperature):
-        return float(dg.parisi.full_rsb(dg.parisi.MixedIsing({2: 0.5, 4: 0.02}, temperature)).free_energy)
+        return float(dg.parisi.full_rsb(dg.parisi.MixedIsing(coefficients, temperature)).free_energy)
 
     step = 4e-3
     slope = sum(w * free_energy(0.6 + n * step) for n, w in ((-2, 1), (-1, -8), (1, 8), (2, -1))) / (12 * step)
-    found = dg.parisi.full_rsb(dg.parisi.MixedIsing({2: 0.5, 4: 0.02}, 0.6))
+    found = dg.parisi.full_rsb(dg.parisi.MixedIsing(coefficients, 0.6))
     assert found.entropy == pytest.approx(-slope, abs=1e-8)
     assert abs(float(found.replicon)) < 2e-2  # marginal as k grows
 
@@ -352,6 +353,10 @@ def test_where_there_is_no_such_solution_it_is_refused():
         dg.parisi.solve(SK(1.2), steps=1)  # paramagnet
     with pytest.raises(NumericalError, match=r"merged|too close"):
         dg.parisi.solve(SK(0.5, 1.0), steps=1)  # above the Almeida-Thouless line
+    with pytest.raises(NumericalError, match="merged"):
+        dg.parisi.solve(dg.parisi.PSpin(3, 0.66), steps=1)  # above the static transition
+    with pytest.raises(NumericalError, match="merged"):
+        dg.parisi.solve(dg.parisi.PSpin(3, 0.5), steps=2)  # one step is stable
     with pytest.raises(NumericalError, match="random first-order"):
         dg.parisi.full_rsb(dg.parisi.PSpin(3, 0.6))
     with pytest.raises(NumericalError, match=r"too low|too close"):

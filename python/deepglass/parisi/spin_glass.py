@@ -42,7 +42,7 @@ _CONVERGED = 1e-12
 # Levels closer than this, or than this fraction of the gaps beside them, have merged: a root of the equations of k
 # steps that is one of fewer steps.
 _MERGED, _MERGED_FRACTION = 1e-7, 0.1
-# Newton's method approaches such a root slowly: so are those that come closer than this and do not converge.
+# What comes as close as this (or m_k to 1) and does not converge is on its way there.
 _UNSETTLED = 1e-2
 
 
@@ -232,18 +232,25 @@ def closure(state: State) -> float:
     return float((state.raw["third2"] + gain) / (2.0 * state.raw["curvature3"]))
 
 
+def onset(model: MixedIsing) -> float:
+    """Where a continuous q(x) leaves zero: the same closure at q = 0, where f is even and f'' marginal."""
+    return float(model.temperature * model.xi(0.0, 3) / (2.0 * model.xi(0.0, 2) ** 1.5))
+
+
 def continuous(model: MixedIsing, k: int, q: Array, x_c: float, plain: int = 0) -> tuple[State, float]:
-    """K steps of equal width below x_c, which closes on itself; q_0 = 0 (no field).  From q(i/k), i = 0..k, and x_c."""
-    places = (np.arange(k) + 0.5) / k
+    """Steps of equal width up to x_c, which closes on itself; q_0 = 0 (no field).  From q_0 .. q_k and x_c."""
+    places, x_0 = (np.arange(k) + 0.5) / k, onset(model)
     before: tuple[float, float, Array] | None = None
     for _ in range(30):
-        state = settle(model, q, x_c * places, pinned=True, plain=plain)
+        state = settle(model, q, x_0 + (x_c - x_0) * places, pinned=True, plain=plain)
+        if state.residual > 1e-6:
+            raise NumericalError(f"{k} steps do not settle on a continuous q(x) (residual {state.residual:.3g})")
         miss, plain = closure(state) - x_c, 0
         if abs(miss) < 1e-14 or (before is not None and abs(miss) < 1e-12 and abs(miss) >= abs(before[1])):
             break
         slope = (miss - before[1]) / (x_c - before[0]) if before is not None and x_c != before[0] else -1.0
         step = -miss / slope if slope < -0.1 else miss
-        step = min(max(step, -0.3 * x_c), 0.3 * min(x_c, 1.0 - x_c))
+        step = min(max(step, -0.3 * (x_c - x_0)), 0.3 * min(x_c - x_0, 1.0 - x_c))
         rate = (state.q - before[2]) / (x_c - before[0]) if before is not None else np.zeros(k + 1)
         before = x_c, miss, state.q
         q = state.q + rate * step
@@ -258,7 +265,11 @@ def coarse(symmetric: State, k: int) -> tuple[State, float]:
     """Few steps, from scratch: q_EA and x_c close to those of SK with the same replica-symmetric overlap."""
     q = float(symmetric.q[0])
     q += 0.75 * q * q * (1.0 - q)
-    return continuous(symmetric.model, k, np.linspace(0.0, q, k + 1), q / (0.51 + 1.3 * q), plain=30)
+    x_0 = onset(symmetric.model)
+    if x_0 >= 1.0:
+        raise NumericalError(f"q(x) would leave zero at x = {x_0:.3g} >= 1: it is not continuous")
+    x_c = x_0 + (1.0 - x_0) * q / (0.51 + 1.3 * q)
+    return continuous(symmetric.model, k, np.linspace(0.0, q, k + 1), x_c, plain=30)
 
 
 # Numbers of steps, and the powers of 1/k in what is left (measured: thermodynamics from k^-4, overlaps from k^-2).
@@ -406,7 +417,7 @@ def _continuum_dataset(
         warnings.warn(f"full_rsb: error estimates stay above rtol = {rtol:g}", ConvergenceWarning, stacklevel=3)
     numbers = {name: value for name, (value, _) in limits.items()}
     errors = {f"{name}_error": error for name, (_, error) in limits.items()}
-    n = len(finest.q)
+    n, x_0 = len(finest.q), onset(model) if steps else 0.0
     return xr.Dataset(
         numbers
         | errors
@@ -419,7 +430,7 @@ def _continuum_dataset(
             "free_energy_of_k": ("k", [state.free_energy for state, _ in found] if steps else []),
         },
         # q_i lasts from m_i to m_{i+1}: its place is the middle
-        coords={"x": x_c * np.arange(n) / max(n - 1, 1), "k": np.array(steps, int)},
+        coords={"x": x_0 + (x_c - x_0) * np.arange(n) / max(n - 1, 1), "k": np.array(steps, int)},
         attrs=provenance("deepglass.parisi.full_rsb", _parameters(model) | {"rtol": rtol}),
     )
 
@@ -522,17 +533,21 @@ def solve(
             raise ValueError(f"breakpoints must be empty with steps = 0, got {breakpoints!r}")
         return _dataset(symmetric)
     pinned = outer_overlap is not None or (model.field == 0.0 and float(model.xi(0.0, 2)) == 0.0)
-    if breakpoints is None:
-        state = settle_all(_start(symmetric, steps, pinned))
-    else:
-        m = _breakpoints(breakpoints, steps)
-        q = np.interp(m, *_profile(symmetric))
-        state = settle(model, np.r_[0.0 if pinned else q[0] / 2, q], m, pinned=pinned, plain=60)
-    unsettled = state.residual > _CONVERGED and state.min_gap < _UNSETTLED
+    m = None if breakpoints is None else _breakpoints(breakpoints, steps)
+    try:
+        if m is None:
+            state = settle_all(_start(symmetric, steps, pinned))
+        else:
+            q = np.interp(m, *_profile(symmetric))
+            state = settle(model, np.r_[0.0 if pinned else q[0] / 2, q], m, pinned=pinned, plain=60)
+    except NumericalError as error:
+        raise NumericalError(f"no solution with {steps} steps was found, levels may have merged: {error}") from error
+    # Newton's method approaches merged levels slowly.
+    unsettled = state.residual > _CONVERGED and (state.min_gap < _UNSETTLED or state.m[-1] > 1.0 - _UNSETTLED)
     if state.merged or unsettled or (not pinned and model.field == 0.0 and state.q[0] < _MERGED):
         raise NumericalError(
-            f"levels have merged (min_gap {state.min_gap:.3g}, residual {state.residual:.3g}): no solution with "
-            f"{steps} steps here, or none that was found"
+            f"no solution with {steps} steps, or none that was found: levels have merged or m_k = 1 (min_gap "
+            f"{state.min_gap:.3g}, m_k {state.m[-1]:.4g}, residual {state.residual:.3g})"
         )
     return _dataset(state)
 
@@ -547,13 +562,15 @@ def _breakpoints(value: npt.ArrayLike, steps: int) -> Array:
 def _profile(symmetric: State) -> tuple[Array, Array]:
     """A rough q(x), as (x, q)."""
     model = symmetric.model
-    if model.field == 0.0 and symmetric.replicon < 0.0:
-        state, x_c = coarse(symmetric, 6)
-        return x_c * np.arange(7) / 6, state.q
-    if model.field == 0.0:  # a jump
+    if model.field == 0.0 and symmetric.replicon >= 0.0:  # a jump
         return np.array([0.0, 1.0]), np.array([0.9, 0.95])
-    q = float(symmetric.q[0])
-    return np.array([0.0, 0.5]), np.array([0.8 * q, q + 0.2 * (1.0 - q)])
+    # A field cuts off its lower part (the hypothesis of Parisi and Toulouse).
+    plain = MixedIsing(model.coefficients, model.temperature)
+    frozen = replica_symmetric(plain) if model.field != 0.0 else symmetric
+    if frozen.replicon >= 0.0:
+        return np.array([0.0, 1.0]), symmetric.q[0] + (1.0 - symmetric.q[0]) * np.array([-0.1, 0.2])
+    (state, x_c), x_0 = coarse(frozen, 6), onset(model)
+    return x_0 + (x_c - x_0) * np.arange(7) / 6, state.q
 
 
 def _start(symmetric: State, steps: int, pinned: bool) -> State:
@@ -564,8 +581,14 @@ def _start(symmetric: State, steps: int, pinned: bool) -> State:
         freezing = 1.1 * math.sqrt(float(model.xi(1.0)) / (2.0 * math.log(2.0)))
         m = min(0.95, model.temperature / freezing) * (np.arange(steps) + 1.0) / steps
         return settle(model, np.r_[0.0, 0.9 + 0.05 * np.arange(steps) / steps], m, pinned=pinned, plain=40)
+    low, high = q[0], q[-1]
+    if model.field != 0.0:
+        low = 0.8 * symmetric.q[0]
+        if steps > 1:
+            one = settle_all(_start(symmetric, 1, pinned)).q
+            low, high = max(0.0, 1.5 * one[0] - 0.5 * one[1]), one[1]
     places = (np.arange(steps + 1) + (0.0 if pinned else 0.5)) / (steps + (0.0 if pinned else 0.5))
-    levels = q[0] + places * (q[-1] - q[0])
+    levels = low + places * (high - low)
     m = np.interp((levels[1:] + levels[:-1]) / 2, q, x)
     return settle(model, levels, m, pinned=pinned, plain=5)
 
