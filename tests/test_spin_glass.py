@@ -145,8 +145,8 @@ def test_full_rsb_meets_the_expansion_at_the_critical_temperature():
     assert found.breakpoint_c == pytest.approx(0.02 - 4e-4, abs=2e-5)
 
 
-def test_error_estimates_cover_what_another_placement_gives():
-    # Coarser sequences must agree with finer ones within their own errors.
+def test_error_estimates_cover_the_finer_sequence():
+    # A coarser sequence agrees with a finer one within the errors of both.
     loose, tight = (dg.parisi.full_rsb(SK(0.4), rtol=r) for r in (1e-4, 1e-11))
     assert loose.sizes["k"] <= tight.sizes["k"]
     for name in ("free_energy", "energy", "entropy", "overlap_ea", "breakpoint_c"):

@@ -340,7 +340,7 @@ def full_rsb(model: MixedIsing, rtol: float = 1e-10) -> xr.Dataset:
 
     Notes
     -----
-    0.2 s at T = 0.5 and 1.5 s at T = 0.2 (SK).  Spherical models have closed forms.
+    0.15 s at T = 0.5, 0.8 s at T = 0.2 and 7 s at T = 0.1 (SK).  Spherical models have closed forms.
 
     Examples
     --------
