@@ -8,3 +8,4 @@
 #include "deepglass/parisi/hierarchical_equations.hpp"
 #include "deepglass/parisi/layer_map.hpp"
 #include "deepglass/parisi/recursion.hpp"
+#include "deepglass/parisi/spin_glass.hpp"

@@ -190,7 +190,9 @@ def _start_levels(
     return fields[0], fields[1]
 
 
-def _warn_once(solution: dict[str, npt.NDArray[Any]], stable: npt.NDArray[np.bool_], steps: int) -> None:
+def _warn_once(
+    solution: dict[str, npt.NDArray[Any]], stable: npt.NDArray[np.bool_], steps: int, stacklevel: int
+) -> None:
     """Say once, where the caller of `solve` or `scan` stands, what is not converged or not stable."""
     missing = solution.get("missing", np.zeros_like(stable))
     unconverged, unstable = ~solution["converged"] & ~missing, ~stable & ~missing
@@ -207,7 +209,7 @@ def _warn_once(solution: dict[str, npt.NDArray[Any]], stable: npt.NDArray[np.boo
             + f" (largest replicon eigenvalue {worst:.4g} > 1)"
         )
     if parts:
-        warnings.warn("; ".join(parts), ConvergenceWarning, stacklevel=4)
+        warnings.warn("; ".join(parts), ConvergenceWarning, stacklevel=stacklevel)
     lowest = solution.get("lowest_complexity", np.zeros(1))
     negative = lowest < _NEGATIVE_COMPLEXITY
     if negative.any():
@@ -217,7 +219,7 @@ def _warn_once(solution: dict[str, npt.NDArray[Any]], stable: npt.NDArray[np.boo
             + "): its breakpoint is not stationary, and the solution one of the equations on a fixed grid of "
             "breakpoints, not of the network (breakpoints='optimised' finds the stationary one)",
             UnphysicalWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
 
 
@@ -297,7 +299,8 @@ def _dataset(
         stable = raw["replicon"] <= _MARGINAL
     else:
         stable = (raw["replicon"] <= _MARGINAL_RSB) & (raw["stability"] <= _STABLE_RSB)
-    _warn_once(raw, stable, breakpoints.size)
+    # `solve` is called by the one that knows all models.
+    _warn_once(raw, stable, breakpoints.size, stacklevel=5 if function.endswith(".solve") else 4)
     overlap_dims = {"neuron": ("load", "layer", "step"), "bond": ("load", "bond_layer", "step")}
     variables: dict[str, Any] = {
         f"{kind}_{what}": (dims, raw[f"{kind}_{what}"])
@@ -374,7 +377,7 @@ def solve(
     max_iter: int | None = None,
     threads: int = 0,
 ) -> xr.Dataset:
-    """Overlaps of the deep perceptron network, layer by layer.
+    """Overlaps of the deep perceptron network, layer by layer; or of a spin glass, see `parisi.spin_glass.solve`.
 
     Solves the saddle-point equations of the replica free entropy per N M: for a level of overlaps q(l), Q(l)
 
