@@ -11,6 +11,8 @@ import pytest
 import deepglass as dg
 from deepglass.contour import ComplexPhi4
 
+pytestmark = pytest.mark.no_sanitizer
+
 QUANTITIES = ("density", "phi2")
 
 

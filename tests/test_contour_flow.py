@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 import deepglass as dg
 
+pytestmark = [pytest.mark.same_bits, pytest.mark.no_sanitizer]  # in NumPy
+
 Array = NDArray[np.float64]
 
 MODELS = [

@@ -211,6 +211,7 @@ def test_kernel_follows_its_twin(shape: tuple[int, int], quenched: bool) -> None
     assert np.ptp(square) > 0
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize("quenched", [False, True])
 def test_sum_over_fluxes_is_that_over_fields(quenched: bool) -> None:
     averages, _ = reference.enumerate_fluxes(reference.FluxModel((1, 1), 4.0, 1.0, 0.7, quenched), 6, 5)
@@ -253,6 +254,7 @@ def test_configurations_come_with_their_weights(quenched: bool) -> None:
     assert inside.sum() > 0.8 * n_chains * n_draws
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize("quenched", [False, True])
 @pytest.mark.parametrize(
     ("shape", "mu"), [((1, 1), 0.6), ((1, 2), -0.6), ((1, 3), 1.0), ((1, 8), 1.0), ((2, 3), 1.2), ((2, 4), 1.0)]
@@ -266,6 +268,7 @@ def test_worms_give_the_exact_averages(shape: tuple[int, int], mu: float, quench
         assert abs(pull(run, name, float(exact[f"{prefix}{name}"]))) < 4.0
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize("quenched", [False, True])
 @pytest.mark.parametrize(("shape", "mass", "mu"), [((4, 4), 1.0, 0.5), ((6, 4), 1.0, 0.3), ((8, 3), 2.0, -1.2)])
 def test_worms_give_the_free_field(shape: tuple[int, int], mass: float, mu: float, quenched: bool) -> None:
@@ -275,6 +278,7 @@ def test_worms_give_the_free_field(shape: tuple[int, int], mass: float, mu: floa
     assert abs(pull(run, "phi2", exact.square)) < 4.0
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize("row", WORMS, ids=str)
 def test_worms_give_the_published_averages(row: tuple[Any, ...]) -> None:
     shape, mu, density, square, _ = row
@@ -294,6 +298,7 @@ def test_density_is_odd_in_the_chemical_potential(quenched: bool) -> None:
     assert abs(pull(plus, "phi2", float(minus["phi2"]), float(minus["phi2_error"]))) < 4.0
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize(("shape", "mu"), [((2, 4), 1.0), ((1, 8), -0.8)])
 def test_undeformed_average_phase_on_narrow_lattices(shape: tuple[int, int], mu: float) -> None:
     exact = transfer_matrix(ComplexPhi4(shape, chemical_potential=mu))

@@ -205,6 +205,7 @@ def test_partition_function_is_the_same_on_any_network_contour(kind: str, seed: 
     assert np.log(weight.sum() * 0.05**2) == pytest.approx(1.766388814945, abs=1e-11)
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize(
     ("action", "before", "after"),
     [

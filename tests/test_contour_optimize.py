@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 import deepglass as dg
 from deepglass.contour.training import _adadelta, _adam
 
+pytestmark = pytest.mark.no_sanitizer
+
 Array = NDArray[np.float64]
 
 QUARTIC = dg.contour.Quartic(1 + 4j, 1.0)
