@@ -22,9 +22,10 @@ def contours(action: ComplexPhi4, flow: bool) -> dict[str, Any]:
     rng = np.random.default_rng(1)
 
     def shaken(network: Any) -> Any:
-        # Shifts of some 0.1, with alpha = 0.1.
+        # Shifts of up to alpha: the sign problem of a random one grows with the volume.
         moved = {name: value + 0.1 * rng.standard_normal(value.shape) for name, value in network.parameters.items()}
-        return network.with_parameters(moved | {"alpha": network.parameters["alpha"]})
+        alpha = 0.3 * action.volume**-0.5 * np.ones_like(moved["alpha"])
+        return network.with_parameters(moved | {"alpha": alpha})
 
     found = {
         "undeformed": dg.contour.RealPlane(),
