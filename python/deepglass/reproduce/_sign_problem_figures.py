@@ -137,13 +137,22 @@ def _letters(shape: tuple[int, int]) -> str:
     return rf"${shape[0]} \times {shape[1]}$"
 
 
+def _two_rows(shapes: list[tuple[int, int]], height: float, ratios: list[int]) -> tuple[Figure, Any]:
+    """Two panels against mu for each lattice."""
+    figure, axes = pyplot.subplots(
+        2, len(shapes), figsize=(3.2 * len(shapes) + 0.6, height), sharex=True, sharey="row", height_ratios=ratios,
+        squeeze=False,
+    )  # fmt: skip
+    for column, shape in enumerate(shapes):
+        axes[0, column].set_title(_letters(shape))
+        axes[1, column].set_xlabel(_MU)
+    return figure, axes
+
+
 def average_phase(runs: Runs) -> Figure:
     """Real and imaginary part against mu."""
     shapes = _shapes(runs)
-    figure, axes = pyplot.subplots(
-        2, len(shapes), figsize=(3.2 * len(shapes) + 0.6, 4.9), sharex=True, sharey="row", height_ratios=[2, 1],
-        squeeze=False,
-    )  # fmt: skip
+    figure, axes = _two_rows(shapes, 4.9, [2, 1])
     for column, shape in enumerate(shapes):
         top, bottom = axes[:, column]
         _exact(top, runs, shape, "average_phase", "undeformed, flux integration")
@@ -151,8 +160,6 @@ def average_phase(runs: Runs) -> Figure:
             _curve(top, runs, shape, method, "average_phase", **({"linestyle": ""} if method == "undeformed" else {}))
             _curve(bottom, runs, shape, method, "average_phase_imag", linestyle="")
         bottom.axhline(0.0, color="k", linewidth=0.6)
-        top.set_title(_letters(shape))
-        bottom.set_xlabel(_MU)
         top.set_ylim(-0.03, 1.06)
     axes[0, 0].set_ylabel(r"$\mathrm{Re}\,\langle e^{i\theta}\rangle$")
     axes[1, 0].set_ylabel(r"$\mathrm{Im}\,\langle e^{i\theta}\rangle$")
@@ -163,9 +170,7 @@ def average_phase(runs: Runs) -> Figure:
 def sample_cost(runs: Runs) -> Figure:
     """V (f - f_R) = -ln <e^{i theta}>, and e^{2 V (f - f_R)}."""
     shapes = _shapes(runs)
-    figure, axes = pyplot.subplots(
-        2, len(shapes), figsize=(3.2 * len(shapes) + 0.6, 5.2), sharex=True, sharey="row", squeeze=False
-    )
+    figure, axes = _two_rows(shapes, 5.2, [1, 1])
     for column, shape in enumerate(shapes):
         for method in ("flux", *_STYLE):
             tasks = [task for task in runs.select(shape, method) if task.mu > 0]
@@ -179,8 +184,6 @@ def sample_cost(runs: Runs) -> Figure:
             style = {**style, "linestyle": "" if method == "undeformed" else "-", "linewidth": 0.9, "capsize": 2.0}
             axes[0, column].errorbar(mu, value, error, **style)
             axes[1, column].errorbar(mu, np.exp(2 * value), 2 * error * np.exp(2 * value), **style)
-        axes[0, column].set_title(_letters(shape))
-        axes[1, column].set_xlabel(_MU)
         for ax in axes[:, column]:
             ax.set_yscale("log")
     axes[0, 0].set_ylabel(r"$V(f - f_R) = -\ln \langle e^{i\theta}\rangle$")
