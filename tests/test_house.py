@@ -211,11 +211,11 @@ def test_import_is_lean() -> None:
 
 @no_sanitizer
 def test_import_is_fast() -> None:
-    code = "import time; start = time.perf_counter(); import deepglass; print(time.perf_counter() - start)"
+    # Time of this process, so that other work on the machine does not count; the least of some, as that slows it too.
+    code = "import time; start = time.process_time(); import deepglass; print(time.process_time() - start)"
     # An editable installation looks for changed sources at each import.
     rebuilds = any(getattr(finder, "rebuild_flag", False) for finder in sys.meta_path)
     limit = 0.3 + 0.3 * rebuilds
-    # The least of some: other work on the machine only ever makes it longer.
     assert min(float(python_process(code)) for _ in range(5)) < limit
 
 

@@ -38,22 +38,22 @@ py::typing::Dict<py::str, py::object> spin_glass_recursion(const Array& covarian
       if (jacobian) recursion.differentiate(stop);
     }
   }
-  Array slope_square(levels), breakpoint_slope(levels - 1), matrix({jacobian ? levels : 0, levels});
-  std::copy(recursion.slope_square.begin(), recursion.slope_square.end(), slope_square.mutable_data());
-  std::copy(recursion.breakpoint_slope.begin(), recursion.breakpoint_slope.end(),
-            breakpoint_slope.mutable_data());
-  std::copy(recursion.jacobian.begin(), recursion.jacobian.end(), matrix.mutable_data());
+  const auto array = [](const std::vector<double>& values) {
+    return Array(static_cast<Index>(values.size()), values.data());
+  };
   py::typing::Dict<py::str, py::object> result;
   result["value"] = recursion.value;
-  result["slope_square"] = slope_square;
-  result["breakpoint_slope"] = breakpoint_slope;
-  result["magnetisation"] = recursion.moments.magnetisation;
-  result["curvature2"] = recursion.moments.curvature2;
-  result["curvature3"] = recursion.moments.curvature3;
-  result["third2"] = recursion.moments.third2;
+  result["slope_square"] = array(recursion.slope_square);
+  result["breakpoint_slope"] = array(recursion.breakpoint_slope);
+  result["magnetisation"] = recursion.magnetisation;
   result["mass"] = recursion.mass;
-  result["jacobian"] = matrix;
   result["n_points"] = recursion.points();
+  if (jacobian) {
+    result["jacobian"] = Array({levels, levels}, recursion.jacobian.data());
+    result["curvature2"] = array(recursion.curvature2);
+    result["curvature3"] = array(recursion.curvature3);
+    result["third2"] = array(recursion.third2);
+  }
   return result;
 }
 
@@ -65,8 +65,9 @@ void bind_spin_glass(py::module_& m) {
         py::kw_only(), "jacobian"_a = false, "resolution"_a = 1.0, "repeats"_a = 1,
         R"(The Parisi recursion of Ising spins; see deepglass.reference.spin_glass.
 
-``covariance`` (k+1,) of u = beta h, ``breakpoints`` (k,), ``field`` u_0; the ``jacobian`` (k+1, k+1) is that of
-slope_square by the covariance.  ``repeats`` runs the kernel so many times, for timing.)");
+``covariance`` (k+1,) of u = beta h, ``breakpoints`` (k,), ``field`` u_0.  With ``jacobian`` there are also the
+derivatives of slope_square by the covariance (k+1, k+1) and the moments of f'' and f''' on each level.  ``repeats``
+runs the kernel so many times, for timing.)");
 }
 
 }  // namespace deepglass::bindings

@@ -10,7 +10,8 @@ from .clusters import cluster_tree, overlap_distribution
 from .deep_perceptron import DeepPerceptron, scan
 from .franz_parisi import franz_parisi
 from .mixed import MixedIsing, MixedSpherical, PSpin, SherringtonKirkpatrick
-from .spin_glass import almeida_thouless, full_rsb
+from .spin_continuum import full_rsb
+from .spin_glass import almeida_thouless
 from .spin_transitions import transition_temperatures
 from .transitions import coexistence_load, critical_loads, satisfiable_load_bound, transition_loads, wetting_load
 

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from .._core import NumericalError
-from .mixed import Array, MixedIsing, MixedSpherical
-from .spin_glass import annealed_potential, gaussian_points, solve
+from .mixed import Array, MixedIsing, MixedSpherical, covariance
+from .spin_glass import solve
 
 __all__ = ["transition_temperatures"]
+
+
+def gaussian_points() -> tuple[Array, Array]:
+    """Give points and weights of a fine trapezoidal rule for the standard normal."""
+    z = np.linspace(-9.0, 9.0, 1201)
+    w = np.exp(-z * z / 2)
+    return z, w / w.sum()
+
+
+def annealed_potential(coefficients: Mapping[int, float], temperature: float, q: Array) -> Array:
+    """Free entropy of a spin glass at overlap q with a typical configuration, above that at overlap 0, without field.
+
+    V(q) = E ln cosh(sqrt(e) z + e) - (e/2)(1 + q) + beta^2 xi(q)/2,  e = beta^2 xi'(q);  where the entropy of states
+    vanishes, V = 0 at its maximum.
+    """
+    beta2 = temperature**-2
+    e = beta2 * covariance(coefficients, q, 1)
+    z, w = gaussian_points()
+    u = np.sqrt(e)[:, None] * z + e[:, None]
+    log_cosh = np.abs(u) + np.log1p(np.exp(-2 * np.abs(u))) - math.log(2.0)
+    return np.asarray(log_cosh @ w - e / 2 * (1 + q) + beta2 * covariance(coefficients, q) / 2)
 
 
 def transition_temperatures(model: MixedIsing | MixedSpherical) -> dict[str, float]:

@@ -16,15 +16,15 @@ Array = NDArray[np.float64]
 
 @dataclass
 class SpinGlass:
-    """Results: F, g_i, dF/dm_i and the averages over P_k of f', f''^2, f''^3, f'''^2."""
+    """Results: F, g_i, dF/dm_i, E f_k' and the averages over P_i of f_i''^2, f_i''^3, f_i'''^2."""
 
     value: float
     slope_square: Array
     breakpoint_slope: Array
     magnetisation: float
-    curvature2: float
-    curvature3: float
-    third2: float
+    curvature2: Array
+    curvature3: Array
+    third2: Array
 
 
 def recursion(covariance: ArrayLike, breakpoints: ArrayLike, field: float = 0.0) -> SpinGlass:
@@ -60,24 +60,27 @@ def recursion(covariance: ArrayLike, breakpoints: ArrayLike, field: float = 0.0)
         d = u[:, None] - u
         return np.asarray(-(d**2) / (2 * variance[i]) + np.log(spacing / np.sqrt(2 * np.pi * variance[i])))
 
-    # Outwards: f_i, f_i' and the kernels T_i, whose rows sum to one (the grid ends where P does).
-    f, slope = [np.logaddexp(u, -u)], [np.tanh(u)]
+    # Outwards: f_i, its derivatives and the kernels T_i, whose rows sum to one (the grid ends where P does).
+    f, slope, second = [np.logaddexp(u, -u)], [np.tanh(u)], [1 / np.cosh(u) ** 2]
+    third = [-2 * slope[0] * second[0]]
     kernel: list[Array] = []
     for i in range(k, 0, -1):
         exponent = log_gauss(i) + m[i] * f[0]
         f.insert(0, logsumexp(exponent, axis=1) / m[i])
         kernel.insert(0, np.exp(exponent - m[i] * f[0][:, None]))
-        slope.insert(0, kernel[0] @ slope[0])
+        inner = (slope[0], second[0], third[0])
+        slope.insert(0, kernel[0] @ inner[0])
+        second.insert(0, kernel[0] @ (inner[1] + m[i] * inner[0] ** 2) - m[i] * slope[0] ** 2)
+        tilted = inner[2] + 3 * m[i] * inner[0] * inner[1] + m[i] ** 2 * inner[0] ** 3
+        third.insert(0, kernel[0] @ tilted - 3 * m[i] * slope[0] * second[0] - m[i] ** 2 * slope[0] ** 3)
 
     # Inwards: P_i, g_i and what each step gains.
-    p = np.exp(log_gauss(0)[n])
-    value = mean = float(p @ f[0])
-    g, dm = [p @ slope[0] ** 2], []
+    p = [np.exp(log_gauss(0)[n])]
     for i in range(1, k + 1):
-        p = p @ kernel[i - 1]
-        g.append(p @ slope[i] ** 2)
-        dm.append((p @ f[i] - mean) / m[i])
-        mean = float(p @ f[i])
-    t, c = np.tanh(u), 1 / np.cosh(u) ** 2
-    moments = [float(p @ y) for y in (t, c**2, c**3, (2 * t * c) ** 2)]
-    return SpinGlass(value, np.array(g), np.array(dm), *moments)
+        p.append(p[-1] @ kernel[i - 1])
+    mean = np.array([p[i] @ f[i] for i in range(k + 1)])
+    g, curvature2, curvature3, third2 = (
+        np.array([p[i] @ y[i] ** power for i in range(k + 1)])
+        for y, power in ((slope, 2), (second, 2), (second, 3), (third, 2))
+    )
+    return SpinGlass(mean[0], g, np.diff(mean) / m[1:], float(p[k] @ slope[k]), curvature2, curvature3, third2)

@@ -37,19 +37,16 @@
 
 namespace deepglass::parisi {
 
-// Averages over P_k of the terminal function: magnetisation E f', E f''^2, E f''^3, E f'''^2.
-struct SpinMoments {
-  double magnetisation = 0.0, curvature2 = 0.0, curvature3 = 0.0, third2 = 0.0;
-};
-
 class SpinGlassRecursion {
  public:
   double value = 0.0;                    // F
   std::vector<double> slope_square;      // (k+1,)  g_i
   std::vector<double> breakpoint_slope;  // (k,)    dF/dm_i
-  SpinMoments moments;
-  double mass = 0.0;             // int P_k: 1 up to rounding
-  std::vector<double> jacobian;  // (k+1, k+1)  dg_i/dLambda_j
+  double magnetisation = 0.0;            // E f_k'
+  double mass = 0.0;                     // int P_k: 1 up to rounding
+  // Of differentiate():
+  std::vector<double> jacobian;                        // (k+1, k+1)  dg_i/dLambda_j
+  std::vector<double> curvature2, curvature3, third2;  // (k+1,)  E_{P_i} f_i''^2, E f_i''^3, E f_i'''^2
 
   SpinGlassRecursion(Span<const double> covariance, Span<const double> breakpoints, double field,
                      double resolution)
@@ -95,9 +92,14 @@ class SpinGlassRecursion {
     const std::size_t n = at(levels_ * levels_);
     jacobian.assign(n, 0.0);
     std::vector<std::vector<double>> A, slope;  // A_lj and its derivative, j = l..k; j = k first
-    std::vector<double> in(at(stride_)), mean(at(points_)), tilted(at(points_)), curvature(at(points_));
-    for (Index x = 0; x < points_; ++x) curvature[at(x)] = 1.0 - square(slope_of(levels_ - 1)[x]);
+    std::vector<double> in(at(stride_)), mean(at(points_)), tilted(at(points_));
+    std::vector<double> curvature(at(points_)), third(at(points_));  // f_l'' and f_l'''
     const Index k = levels_ - 1;
+    for (Index x = 0; x < points_; ++x) {
+      curvature[at(x)] = square(sech(x));
+      third[at(x)] = -2.0 * slope_of(k)[x] * curvature[at(x)];
+    }
+    for (auto* moment : {&curvature2, &curvature3, &third2}) moment->assign(at(levels_), 0.0);
     for (Index l = k;; --l) {
       TimedStop(stop).check();
       const double* const d = slope_of(l);
@@ -124,10 +126,12 @@ class SpinGlassRecursion {
         for (Index x = 0; x < points_; ++x) sum += p[x] * d[x] * dA[x];
         entry(l, j) += 2.0 * sum;
       }
-      double sum = 0.0;
-      for (Index x = 0; x < points_; ++x) sum += p[x] * square(curvature[at(x)]);
-      own_.resize(at(levels_));
-      own_[at(l)] = sum;
+      for (Index x = 0; x < points_; ++x) {
+        const double c = curvature[at(x)];
+        curvature2[at(l)] += p[x] * c * c;
+        curvature3[at(l)] += p[x] * c * c * c;
+        third2[at(l)] += p[x] * square(third[at(x)]);
+      }
       if (l == 0) break;
       if (variance_[at(l)] > 0.0) {
         const double m = m_[at(l)];
@@ -140,9 +144,17 @@ class SpinGlassRecursion {
           A[j] = mean;
           for (Index x = 0; x < points_; ++x) slope[j][at(x)] -= m * outer[x] * mean[at(x)];
         }
-        for (Index x = 0; x < points_; ++x) tilted[at(x)] = curvature[at(x)] + m * d[x] * d[x];
-        average(l, tilted.data(), in, curvature.data());
-        for (Index x = 0; x < points_; ++x) curvature[at(x)] -= m * outer[x] * outer[x];
+        // exp(m f)'' and exp(m f)''', over m exp(m f)
+        for (Index x = 0; x < points_; ++x) {
+          tilted[at(x)] = third[at(x)] + m * d[x] * (3.0 * curvature[at(x)] + m * d[x] * d[x]);
+          curvature[at(x)] += m * d[x] * d[x];
+        }
+        average(l, tilted.data(), in, third.data());
+        average(l, curvature.data(), in, mean.data());
+        for (Index x = 0; x < points_; ++x) {
+          curvature[at(x)] = mean[at(x)] - m * outer[x] * outer[x];
+          third[at(x)] -= m * outer[x] * (3.0 * curvature[at(x)] + m * outer[x] * outer[x]);
+        }
       }
     }
     for (Index i = 0; i < levels_; ++i) {
@@ -151,7 +163,7 @@ class SpinGlassRecursion {
         entry(i, j) = pair * (m_[at(j)] - m_[at(j + 1)]);
         entry(j, i) = pair * (m_[at(i)] - m_[at(i + 1)]);
       }
-      entry(i, i) += own_[at(i)];
+      entry(i, i) += curvature2[at(i)];
     }
   }
 
@@ -161,6 +173,8 @@ class SpinGlassRecursion {
 
   static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
   static double square(double x) { return x * x; }
+  double point(Index x) const { return field_ + static_cast<double>(x - centre_) * spacing_; }
+  double sech(Index x) const { return 1.0 / std::cosh(std::min(std::fabs(point(x)), 350.0)); }
   double& entry(Index i, Index j) { return jacobian[at(i * levels_ + j)]; }
   double* value_of(Index i) { return f_.data() + i * points_; }
   double* slope_of(Index i) { return slope_.data() + i * points_; }
@@ -215,9 +229,8 @@ class SpinGlassRecursion {
     weight_.assign(at(levels_ * stride_), 0.0);
     std::vector<double> in(at(stride_));
     for (Index x = 0; x < points_; ++x) {
-      const double u = field_ + static_cast<double>(x - centre_) * spacing_;
-      value_of(k)[x] = vmath::log_2cosh(u);
-      slope_of(k)[x] = vmath::tanh(u);
+      value_of(k)[x] = vmath::log_2cosh(point(x));
+      slope_of(k)[x] = vmath::tanh(point(x));
     }
     for (Index i = k; i > 0; --i) {
       TimedStop(stop).check();
@@ -232,22 +245,30 @@ class SpinGlassRecursion {
         continue;
       }
       // Beyond the grid f is linear: there its second derivative is below rounding.
-      const double top = std::max(f[0], f[points_ - 1]);
+      const Index last = points_ - 1, end = pad_ + points_;
+      const double top = std::max(f[0], f[last]);
+      for (Index x = 0; x < pad_; ++x) {
+        weight[x] = m * (f[0] - top + d[0] * static_cast<double>(x - pad_) * spacing_);
+      }
+      for (Index x = 0; x < points_; ++x) weight[pad_ + x] = m * (f[x] - top);
+      for (Index x = end; x < stride_; ++x) {
+        weight[x] = m * (f[last] - top + d[last] * static_cast<double>(x - pad_ - last) * spacing_);
+      }
       // Small m would divide the rounding of the logarithm: then all is kept relative to one.
-      const bool narrow = m * (top - *std::min_element(f, f + points_)) < 0.5;
-      for (Index x = 0; x < stride_; ++x) {
-        const Index inside = std::clamp<Index>(x - pad_, 0, points_ - 1);
-        const double beyond = static_cast<double>(x - pad_ - inside) * spacing_;
-        const double exponent = m * (f[inside] - top + d[inside] * beyond);
-        weight[x] = narrow ? vmath::expm1(exponent) : vmath::exp(exponent);
-      }
-      convolve(kernels_[at(i)], weight, norm);
-      for (Index x = 0; x < points_; ++x) {
-        outer[x] = top + (narrow ? vmath::log1p(norm[x]) : vmath::log(norm[x])) / m;
-      }
-      if (narrow) {
+      if (m * (top - *std::min_element(f, f + points_)) < 0.5) {
+#pragma omp simd
+        for (Index x = 0; x < stride_; ++x) weight[x] = vmath::expm1(weight[x]);
+        convolve(kernels_[at(i)], weight, norm);
+#pragma omp simd
+        for (Index x = 0; x < points_; ++x) outer[x] = top + vmath::log1p(norm[x]) / m;
         for (Index x = 0; x < stride_; ++x) weight[x] += 1.0;
         for (Index x = 0; x < points_; ++x) norm[x] += 1.0;
+      } else {
+#pragma omp simd
+        for (Index x = 0; x < stride_; ++x) weight[x] = vmath::exp(weight[x]);
+        convolve(kernels_[at(i)], weight, norm);
+#pragma omp simd
+        for (Index x = 0; x < points_; ++x) outer[x] = top + vmath::log(norm[x]) / m;
       }
       average(i, d, in, slope_of(i - 1));
     }
@@ -290,18 +311,10 @@ class SpinGlassRecursion {
       if (i > 0) breakpoint_slope[at(i - 1)] = (mean - before) / m_[at(i)];
       before = mean;
     }
-    moments = {};
-    mass = 0.0;
-    const double *const p = measure_of(k), *const t = slope_of(k);
+    mass = magnetisation = 0.0;
     for (Index x = 0; x < points_; ++x) {
-      const double sech =
-          1.0 / std::cosh(std::min(std::fabs(field_ + static_cast<double>(x - centre_) * spacing_), 350.0));
-      const double c = sech * sech;
-      mass += p[x];
-      moments.magnetisation += p[x] * t[x];
-      moments.curvature2 += p[x] * c * c;
-      moments.curvature3 += p[x] * c * c * c;
-      moments.third2 += p[x] * square(2.0 * t[x] * c);
+      mass += measure_of(k)[x];
+      magnetisation += measure_of(k)[x] * slope_of(k)[x];
     }
     if (!std::isfinite(value) || !(std::fabs(mass - 1.0) < 1e-9)) {
       throw NumericalError("the recursion left the range of numbers");
@@ -312,7 +325,7 @@ class SpinGlassRecursion {
   double field_, spacing_ = 0.0;
   std::vector<double> m_, variance_;          // (k+2,), (k+1,)
   std::vector<std::vector<double>> kernels_;  // Gaussians by step
-  std::vector<double> f_, slope_, measure_, norm_, weight_, own_;
+  std::vector<double> f_, slope_, measure_, norm_, weight_;
 };
 
 }  // namespace deepglass::parisi
