@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ import deepglass as dg
 from deepglass import NumericalError, _core
 from deepglass.parisi._levels import settle
 from deepglass.parisi.spin_continuum import extrapolate
+from deepglass.parisi.spin_transitions import annealed_potential
 from deepglass.reference import spin_glass as reference
 
 # ---- kernel = twin ----
@@ -407,6 +410,122 @@ def test_transition_temperatures():
     assert dg.parisi.transition_temperatures(SK(1.0)) == {"dynamic": 1.0, "static": 1.0, "gardner": 1.0}
     with pytest.raises(ValueError, match="no field"):
         dg.parisi.transition_temperatures(SK(1.0, 0.1))
+
+
+@pytest.mark.parametrize("outer_overlap", [None, 0])
+def test_steps_of_a_spherical_mixture_approach_its_closed_form(outer_overlap):
+    model = dg.parisi.MixedSpherical({2: 0.5, 4: 0.05}, 0.5)
+    full = dg.parisi.full_rsb(model)
+    found = [dg.parisi.solve(model, steps=k, outer_overlap=outer_overlap) for k in (1, 2, 4, 8)]
+    below = np.array([float(full.free_energy - each.free_energy) for each in found])
+    assert (below > 0).all()
+    # as k^-4, once the corrections are small
+    assert below[2] / below[3] == pytest.approx(16, rel=0.4)
+    assert all(each.residual < 1e-12 for each in found)
+
+
+def test_one_step_of_the_spherical_three_spin_model_is_exact():
+    model = dg.parisi.MixedSpherical({3: 0.5}, 0.4)
+    one, full = dg.parisi.solve(model, steps=1), dg.parisi.full_rsb(model)
+    for name in ("free_energy", "energy", "entropy"):
+        assert one[name] == pytest.approx(float(full[name]), abs=1e-13)
+    assert one.breakpoint[1] == pytest.approx(float(full.breakpoint_jump), abs=1e-12)
+    assert dg.parisi.solve(dg.parisi.MixedSpherical({2: 0.5}, 0.5), steps=0).overlap[0] == pytest.approx(0.5, abs=1e-14)
+
+
+def test_spherical_steps_are_refused_where_there_are_none():
+    S = dg.parisi.MixedSpherical
+    for model, steps in ((S({3: 0.5}, 0.4), 2), (S({2: 0.5}, 0.5), 1), (S({2: 0.5}, 1.5), 1)):
+        with pytest.raises(NumericalError, match="no solution with"):
+            dg.parisi.solve(model, steps=steps)
+    with pytest.raises(ValueError, match="temperature of the model must be > 0"):
+        dg.parisi.solve(S({3: 0.5}, 0.0))
+
+
+# ---- metastable states ----
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.5, 0.6])
+def test_complexity_is_that_of_tap_states(temperature):
+    # Crisanti and Sommers (1995) count solutions of the TAP equations, a calculation without replicas.
+    found = dg.parisi.complexity(dg.parisi.MixedSpherical({3: 0.5}, temperature))
+    q, beta = found.overlap.values, 1 / temperature
+    z = beta * (1 - q) * np.sqrt(q)
+    bare = -(2 * z**2 + 2 / 3) / (2 * z)  # energy of the state at T = 0
+    complexity = (-1 / 3 - np.log(1.5 * z**2) + z**2 - 2 / (9 * z**2)) / 2
+    free_energy = q**1.5 * bare - np.log(1 - q) / (2 * beta) - beta / 4 * (2 * q**3 - 3 * q**2 + 1)
+    assert_allclose(found.complexity, complexity, atol=1e-14)
+    assert_allclose(found.free_energy, free_energy, atol=1e-14)
+    assert found.breakpoint[0] == pytest.approx(min(1.0, float(found.breakpoint[0])))
+    # the highest states are the same at all temperatures: those of the threshold energy
+    edge = np.interp(float(found.threshold_breakpoint), found.breakpoint.values[::-1], bare[::-1])
+    assert edge == pytest.approx(-2 / np.sqrt(3), abs=1e-3)
+
+
+def test_complexity_of_ising_spins():
+    # At m = 1 it is what the potential of two copies gives, a formula of its own; dSigma/df = beta m.
+    above = dg.parisi.complexity(dg.parisi.PSpin(3, 0.66), n_breakpoints=200)
+    assert above.breakpoint[0] == 1.0
+    potential = annealed_potential({3: 0.5}, 0.66, above.overlap.values[:1])[0]
+    assert above.complexity[0] == pytest.approx(-potential, abs=1e-13)
+    below = dg.parisi.complexity(dg.parisi.PSpin(3, 0.45), n_breakpoints=200)
+    assert abs(float(below.complexity[0])) < 1e-13  # at the stationary m
+    stable = below.isel(breakpoint=(below.replicon > 0).values)
+    f, sigma, m = stable.free_energy.values, stable.complexity.values, stable.breakpoint.values
+    slope = (sigma[2:] - sigma[:-2]) / (f[2:] - f[:-2])
+    assert_allclose(slope, m[1:-1] / 0.45, rtol=1e-3)
+    assert f[-1] < below.threshold_free_energy < f[-1] + 1e-3
+    for model in (dg.parisi.PSpin(3, 0.7), dg.parisi.MixedSpherical({3: 0.5}, 0.62)):
+        with pytest.raises(NumericalError, match="no metastable states"):
+            dg.parisi.complexity(model)
+    for bad in (SK(0.5), dg.parisi.PSpin(3, 0.5, 0.1), dg.parisi.MixedSpherical({3: 0.5}, 0.0)):
+        with pytest.raises(ValueError, match=r"coefficients|field|temperature"):
+            dg.parisi.complexity(bad)
+
+
+# ---- overlaps, scans ----
+
+
+@pytest.mark.parametrize(
+    "solution",
+    [
+        lambda: dg.parisi.full_rsb(SK(0.5)),
+        lambda: dg.parisi.full_rsb(SK(0.5, 0.2)),
+        lambda: dg.parisi.full_rsb(SK(1.1)),
+        lambda: dg.parisi.full_rsb(dg.parisi.PSpin(3, 0.5)),
+        lambda: dg.parisi.full_rsb(dg.parisi.MixedSpherical({2: 0.5, 4: 0.05}, 0.5)),
+        lambda: dg.parisi.full_rsb(dg.parisi.MixedSpherical({3: 0.5}, 0.5)),
+        lambda: dg.parisi.solve(SK(0.5), steps=3),
+    ],
+)
+def test_overlap_distribution_gives_the_energy(solution):
+    solution = solution()
+    found = dg.parisi.overlap_distribution(solution)
+    assert float(found.weight.sum() + found.stretch_weight.sum()) == pytest.approx(1.0, abs=1e-14)
+    assert (found.density > 0).all()
+    parameters = json.loads(solution.attrs["parameters"])
+    if parameters["coefficients"] == {"2": 0.5} and not parameters.get("field"):
+        # e = -(beta/2) (1 - <q^2>)
+        energy = -(1 - float(found.moment[1])) / (2 * parameters["temperature"])
+        assert energy == pytest.approx(float(solution.energy), abs=2e-4)
+
+
+def test_temperature_scan():
+    temperatures = [0.45, 0.7, 1.0, 1.2]
+    scans = [dg.parisi.temperature_scan(SK(1.0), temperatures, threads=n) for n in (1, 3)]
+    assert scans[0].identical(scans[1])
+    assert scans[0].free_energy[1] == dg.parisi.full_rsb(SK(0.7)).free_energy
+    assert scans[0].converged.all()
+    # s = -df/dT
+    assert (np.diff(scans[0].entropy) > 0).all()
+    with pytest.warns(dg.ConvergenceWarning, match="not converged"):
+        scan = dg.parisi.temperature_scan(dg.parisi.PSpin(3, 1.0), [0.03, 0.6])
+    assert scan.converged.values.tolist() == [False, True]
+    assert scan.message.values[0]
+    assert not scan.message.values[1]
+    assert np.isnan(scan.free_energy.values[0])
+    with pytest.raises(ValueError, match="temperature must be"):
+        dg.parisi.temperature_scan(SK(1.0), [0.5, -1.0])
 
 
 # ---- bad input and failure ----

@@ -14,7 +14,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -110,10 +110,22 @@ def merged(q: Array, fraction: float = _MERGED_FRACTION) -> bool:
     return bool((gaps < np.maximum(MERGED, fraction * beside)).any())
 
 
-Equations = Callable[[Array], tuple[Array, Array, State]]
+class Solution(Protocol):
+    """What Newton's method reports on."""
+
+    residual: float
+    iterations: int
 
 
-def newton(equations: Equations, z: Array, bounds: Callable[[Array], Array], max_iter: int = 60) -> tuple[Array, State]:
+S = TypeVar("S", bound=Solution)
+
+
+def newton(
+    equations: Callable[[Array], tuple[Array, Array, S]],
+    z: Array,
+    bounds: Callable[[Array], Array],
+    max_iter: int = 60,
+) -> tuple[Array, S]:
     """Newton's method inside `bounds`, whose entries stay positive.
 
     A step is halved until the next one, with the same matrix, would be shorter: a measure that does not depend on

@@ -34,7 +34,7 @@ def check_coefficients(value: Any) -> dict[int, float]:
 
 def covariance(coefficients: Mapping[int, float], q: npt.ArrayLike, order: int = 0) -> Array:
     """Give xi(q), or its derivative of the given order."""
-    q = np.asarray(q, float)
+    q = np.asarray(q, complex if np.iscomplexobj(q) else float)
     terms = (c * math.perm(p, order) * q ** (p - order) for p, c in coefficients.items() if p >= order)
     return sum(terms, np.zeros_like(q))
 

@@ -31,21 +31,30 @@ def spherical_full_rsb(model: MixedSpherical) -> xr.Dataset:
     """Give the equilibrium of the model: paramagnet, one step, or continuous; refuse what is neither."""
     import xarray as xr
 
-    numbers, x, overlap = _equilibrium(model)
+    numbers, x, overlap = equilibrium(model)
     numbers["entropy"] = (
         (numbers["energy"] - numbers["free_energy"]) / model.temperature if model.temperature > 0.0 else -math.inf
     )
+    rises, jumps = len(x) > 2, len(x) == 2
+    numbers |= {
+        "magnetisation": 0.0,
+        "overlap_min": 0.0,
+        "overlap_jump": float(overlap[1]) if jumps else math.nan,
+        "breakpoint_jump": float(x[1]) if jumps else math.nan,
+        "breakpoint_0": float(x[0]) if rises else numbers["breakpoint_c"],
+    }
     parameters: dict[str, Any] = {
         "coefficients": {str(p): c for p, c in model.coefficients.items()},
         "temperature": model.temperature,
     }
     errors = {
         f"{name}_error": _ERROR * max(1.0, abs(value)) / (model.temperature if name == "entropy" else 1.0)
-        for name, value in numbers.items()
         if math.isfinite(value)
+        else math.nan
+        for name, value in numbers.items()
     }
     return xr.Dataset(
-        numbers | {"entropy_error": math.nan} | errors | {"overlap": ("x", overlap), "converged": True},
+        numbers | errors | {"overlap": ("x", overlap), "converged": True},
         coords={"x": x},
         attrs=provenance("deepglass.parisi.full_rsb", parameters),
     )
@@ -54,7 +63,8 @@ def spherical_full_rsb(model: MixedSpherical) -> xr.Dataset:
 Found = tuple[dict[str, float], Any, Any]
 
 
-def _equilibrium(model: MixedSpherical) -> Found:
+def equilibrium(model: MixedSpherical) -> Found:
+    """Give the numbers, x and q(x)."""
     T = model.temperature
     if float(model.xi(0.0, 2)) > T * T and _continuous_is_valid(model):
         return _continuous(model)

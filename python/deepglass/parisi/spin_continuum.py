@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from .._check import number
+from .._check import integer, number
 from .._core import NumericalError
+from .._progress import Progress, reporting
 from .._warnings import ConvergenceWarning
 from ..io import provenance
 from ._levels import CONVERGED, State, merged, replica_symmetric, settle, settle_all
@@ -23,7 +26,7 @@ from .spin_transitions import annealed_potential
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["full_rsb"]
+__all__ = ["full_rsb", "temperature_scan"]
 
 # Numbers of steps, and the powers of 1/k in what is left (measured: thermodynamics from k^-4, overlaps from k^-2).
 _SEQUENCE = (6, 8, 10, 12, 16, 20, 24, 32, 40, 48)
@@ -31,6 +34,7 @@ _SEQUENCE = (6, 8, 10, 12, 16, 20, 24, 32, 40, 48)
 _NARROW, _SHORT_SEQUENCE = 0.05, (2, 3, 4, 5, 6, 7, 8)
 _POWERS = {"free_energy": (4, 6, 7), "energy": (4, 5, 6, 7), "entropy": (4, 5, 6, 7), "magnetisation": (4, 5, 6, 7)}
 _POWERS_OF_OVERLAPS = (2, 3, 4, 5)
+_NAMES = (*_POWERS, "overlap_min", "overlap_jump", "overlap_ea", "breakpoint_jump", "breakpoint_0", "breakpoint_c")
 # Of the numbers that are extrapolated.
 _ROUNDING = 1e-14
 
@@ -120,8 +124,8 @@ def full_rsb(model: MixedIsing | MixedSpherical, rtol: float = 1e-10) -> xr.Data
         ``overlap_ea`` (q at x = x_c..1), ``breakpoint_0`` and ``breakpoint_c``, where the rise begins and ends (0 if
         replica symmetric); ``breakpoint_jump`` and ``overlap_jump``, where q(x) jumps and to what (NaN without jump);
         each with ``<name>_error``.  ``overlap`` (x), the function q(x) at the largest k; ``replicon``, ``min_gap`` and
-        ``residual`` of the largest k, and ``converged``.  The sequence itself is ``free_energy_of_k`` (k).  Spherical
-        models have the first three, overlap_ea and breakpoint_c.
+        ``residual`` of the largest k, and ``converged``.  The sequence itself is ``free_energy_of_k`` (k).  The closed
+        forms of spherical models have no steps, and none of what belongs to them.
 
     Raises
     ------
@@ -150,7 +154,114 @@ def full_rsb(model: MixedIsing | MixedSpherical, rtol: float = 1e-10) -> xr.Data
     >>> round(float(solution.overlap_min), 6), round(float(solution.overlap_ea), 6)
     (0.444448, 0.63848)
     """
-    rtol = number("rtol", rtol, "a number from 1e-13 to 1e-4", lambda x: 1e-13 <= x <= 1e-4)
+    found = _full_rsb(model, _check_rtol(rtol))
+    if not found.converged:
+        warnings.warn(f"full_rsb: error estimates stay above rtol = {rtol:g}", ConvergenceWarning, stacklevel=2)
+    return found
+
+
+def temperature_scan(
+    model: MixedIsing | MixedSpherical,
+    temperatures: npt.ArrayLike,
+    rtol: float = 1e-10,
+    *,
+    threads: int = 0,
+    progress: Progress = False,
+) -> xr.Dataset:
+    """Full replica symmetry breaking at many temperatures, in parallel.
+
+    Parameters
+    ----------
+    model : MixedIsing or MixedSpherical
+        The spin glass; its own temperature is not used.
+    temperatures : array, shape (n,)
+        Each as the model allows.
+    rtol : float from 1e-13 to 1e-4
+        As in `full_rsb`.
+    threads : int
+        Temperatures at a time; 0 for one on each core.  The result does not depend on it.
+    progress : bool or callable
+        True for a bar, or ``f(done, total)``, called after each temperature.
+
+    Returns
+    -------
+    Dataset
+        The numbers of `full_rsb` with their errors, ``replicon`` and ``converged``, along ``temperature``.  Where
+        there is no solution they are NaN, and ``message`` says why.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Once, if there is a temperature without a solution or with errors above rtol.
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> scan = dg.parisi.temperature_scan(dg.parisi.SherringtonKirkpatrick(1.0), [0.6, 0.8, 1.0])
+    >>> scan.overlap_ea.values.round(6).tolist()
+    [0.505042, 0.233423, 0.0]
+    """
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    import xarray as xr
+
+    rtol = _check_rtol(rtol)
+    values = np.atleast_1d(np.asarray(temperatures, float))
+    if values.ndim != 1:
+        raise ValueError(f"temperatures must have one dimension, got shape {values.shape}")
+    models = [_at_temperature(model, float(T)) for T in values]
+    threads = integer("threads", threads, 0, 1024) or os.cpu_count() or 1
+
+    def one(model: MixedIsing | MixedSpherical) -> xr.Dataset | str:
+        try:
+            return _full_rsb(model, rtol)
+        except NumericalError as error:
+            return str(error)
+
+    with reporting(progress, "temperatures") as report, ThreadPoolExecutor(threads) as executor:
+        futures = [executor.submit(one, each) for each in models]
+        try:
+            for done, _ in enumerate(as_completed(futures), 1):
+                report(done, len(futures))
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+        found = [future.result() for future in futures]
+    names = [f"{name}{what}" for name in _NAMES for what in ("", "_error")]
+    columns = {
+        name: ("temperature", [math.nan if isinstance(each, str) else float(each[name]) for each in found])
+        for name in names
+    }
+    converged = [not isinstance(each, str) and bool(each.converged) for each in found]
+    if not all(converged):
+        bad = values[~np.array(converged)]
+        warnings.warn(
+            f"temperature_scan: not converged at temperatures {bad.tolist()}", ConvergenceWarning, stacklevel=2
+        )
+    messages = [each if isinstance(each, str) else "" for each in found]
+    return xr.Dataset(
+        columns | {"converged": ("temperature", converged), "message": ("temperature", messages)},
+        coords={"temperature": values},
+        attrs=provenance("deepglass.parisi.temperature_scan", parameters(model) | {"rtol": rtol}),
+    )
+
+
+def _at_temperature(model: MixedIsing | MixedSpherical, temperature: float) -> MixedIsing | MixedSpherical:
+    if isinstance(model, MixedSpherical):
+        return MixedSpherical(model.coefficients, temperature)
+    return MixedIsing(model.coefficients, temperature, model.field)
+
+
+def _check_rtol(rtol: float) -> float:
+    return number("rtol", rtol, "a number from 1e-13 to 1e-4", lambda x: 1e-13 <= x <= 1e-4)
+
+
+def _full_rsb(model: MixedIsing | MixedSpherical, rtol: float) -> xr.Dataset:
     if isinstance(model, MixedSpherical):
         return spherical_full_rsb(model)
     symmetric = replica_symmetric(model)
@@ -262,9 +373,6 @@ def _dataset(model: MixedIsing, rtol: float, sequence: list[_Solution]) -> xr.Da
     import xarray as xr
 
     limits, finest = _limits(sequence), sequence[-1]
-    converged = _good(limits, rtol)
-    if not converged:
-        warnings.warn(f"full_rsb: error estimates stay above rtol = {rtol:g}", ConvergenceWarning, stacklevel=3)
     numbers = {name: value for name, (value, _) in limits.items()}
     errors = {f"{name}_error": error for name, (_, error) in limits.items()}
     state = finest.state
@@ -276,7 +384,7 @@ def _dataset(model: MixedIsing, rtol: float, sequence: list[_Solution]) -> xr.Da
             "replicon": state.replicon,
             "min_gap": state.min_gap,
             "residual": state.residual,
-            "converged": converged,
+            "converged": _good(limits, rtol),
             "free_energy_of_k": ("k", [one.state.free_energy for one in sequence if one.rise]),
         },
         coords={"x": finest.x, "k": np.array([one.steps for one in sequence if one.rise], int)},

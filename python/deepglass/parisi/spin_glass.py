@@ -29,6 +29,7 @@ from ..io import provenance
 from . import _rise
 from ._levels import CONVERGED, MERGED, UNSETTLED, State, replica_symmetric, settle, settle_all
 from .mixed import Array, MixedIsing, MixedSpherical, SherringtonKirkpatrick
+from .spherical_steps import SphericalState, spherical_settle, spherical_start
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,18 +40,18 @@ __all__ = ["almeida_thouless", "solve"]
 
 
 def solve(
-    model: MixedIsing,
+    model: MixedIsing | MixedSpherical,
     steps: int = 1,
     breakpoints: npt.ArrayLike | None = None,
     *,
     outer_overlap: float | None = None,
 ) -> xr.Dataset:
-    """Solve for k steps of replica symmetry breaking of an Ising spin glass; see `deepglass.parisi.solve`.
+    """Solve for k steps of replica symmetry breaking of a spin glass; see `deepglass.parisi.solve`.
 
     Parameters
     ----------
-    model : MixedIsing
-        The spin glass.
+    model : MixedIsing or MixedSpherical
+        The spin glass, at a temperature > 0.
     steps : int from 0 to 64
         Steps k; 0 is replica symmetric.
     breakpoints : array, shape (steps,), optional
@@ -85,35 +86,54 @@ def solve(
     (-0.79120884238, [0.214631, 0.619201])
     """
     steps = integer("steps", steps, 0, 64 if breakpoints is not None else 8)
+    if steps == 0 and breakpoints is not None and np.size(breakpoints):
+        raise ValueError(f"breakpoints must be empty with steps = 0, got {breakpoints!r}")
+    if not model.temperature > 0.0:
+        raise ValueError(f"temperature of the model must be > 0, got {model.temperature!r}")
     if outer_overlap not in (None, 0):
         raise ValueError(f"outer_overlap must be None or 0, got {outer_overlap!r}")
-    if outer_overlap is not None and model.field != 0.0:
+    field = model.field if isinstance(model, MixedIsing) else 0.0
+    if outer_overlap is not None and field != 0.0:
         raise ValueError(f"outer_overlap must be None in a field, got {outer_overlap!r}")
-    symmetric = replica_symmetric(model)
-    if steps == 0:
-        if breakpoints is not None and np.size(breakpoints):
-            raise ValueError(f"breakpoints must be empty with steps = 0, got {breakpoints!r}")
-        return _dataset(symmetric)
-    pinned = outer_overlap is not None or (model.field == 0.0 and float(model.xi(0.0, 2)) == 0.0)
+    pinned = outer_overlap is not None or (field == 0.0 and float(model.xi(0.0, 2)) == 0.0)
     m = None if breakpoints is None else _breakpoints(breakpoints, steps)
     try:
-        if m is None:
-            state = stationary(symmetric, steps, pinned)
-        else:
-            q = np.interp(m, *_profile(symmetric))
-            state = settle(model, np.r_[0.0 if pinned else q[0] / 2, q], m, pinned=pinned, plain=60)
+        state = _find(model, steps, m, pinned)
     except NumericalError as error:
         raise NumericalError(f"no solution with {steps} steps was found, levels may have merged: {error}") from error
+    if steps == 0:
+        return _dataset(state)
     # Newton's method approaches merged levels slowly.
     unsettled = state.residual > CONVERGED and (
         state.min_gap < UNSETTLED * state.q[-1] or state.m[-1] > 1.0 - UNSETTLED
     )
-    if state.merged or unsettled or (not pinned and model.field == 0.0 and state.q[0] < MERGED):
+    if state.merged or unsettled or (not pinned and field == 0.0 and state.q[0] < MERGED):
         raise NumericalError(
             f"no solution with {steps} steps, or none that was found: levels have merged or m_k = 1 (min_gap "
             f"{state.min_gap:.3g}, m_k {state.m[-1]:.4g}, residual {state.residual:.3g})"
         )
     return _dataset(state)
+
+
+def _find(model: MixedIsing | MixedSpherical, steps: int, m: Array | None, pinned: bool) -> State | SphericalState:
+    if isinstance(model, MixedSpherical):
+        return _spherical(model, steps, m, pinned)
+    symmetric = replica_symmetric(model)
+    if steps == 0:
+        return symmetric
+    if m is None:
+        return stationary(symmetric, steps, pinned)
+    q = np.interp(m, *_profile(symmetric))
+    return settle(model, np.r_[0.0 if pinned else q[0] / 2, q], m, pinned=pinned, plain=60)
+
+
+def _spherical(model: MixedSpherical, steps: int, m: Array | None, pinned: bool) -> SphericalState:
+    if steps == 0:
+        liquid = float(model.xi(0.0, 2)) <= model.temperature**2
+        q = np.array([0.0 if liquid else 0.9])
+        return spherical_settle(model, q, np.zeros(0), pinned=liquid, free_breakpoints=False)
+    q, breakpoints = spherical_start(model, steps, pinned=pinned)
+    return spherical_settle(model, q, breakpoints if m is None else m, pinned=pinned, free_breakpoints=m is None)
 
 
 def _breakpoints(value: npt.ArrayLike, steps: int) -> Array:
@@ -164,7 +184,7 @@ def stationary(symmetric: State, steps: int, pinned: bool) -> State:
     return settle_all(_start(symmetric, steps, pinned))
 
 
-def _dataset(state: State) -> xr.Dataset:
+def _dataset(state: State | SphericalState) -> xr.Dataset:
     import xarray as xr
 
     converged = state.residual <= CONVERGED
