@@ -98,7 +98,8 @@ class State:
 
     @property
     def merged(self) -> bool:
-        return merged(self.q)
+        jump = self.pinned and float(self.model.xi(0.0, 2)) == 0.0
+        return merged(self.q[int(jump) :]) or bool((np.diff(self.q) < MERGED).any())
 
 
 def merged(q: Array, fraction: float = _MERGED_FRACTION) -> bool:

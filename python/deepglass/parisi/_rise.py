@@ -16,7 +16,7 @@ import dataclasses
 import numpy as np
 
 from .._core import NumericalError
-from ._levels import State, replica_symmetric, settle
+from ._levels import State, replica_symmetric, settle, settle_all
 from .mixed import Array, MixedIsing
 
 __all__: list[str] = []
@@ -178,3 +178,10 @@ def begin(two: State) -> tuple[Rise, Found]:
         )
         shape = (along - along[0]) / (along[-1] - along[0])
     return rise, continuous(rise, k, np.r_[two.q[:-2], low + shape * (high - low)], places)
+
+
+def after_jump(one: State) -> State:
+    """Two steps where one, reached by a jump, is unstable."""
+    q, room = one.q[1], 1.0 - one.q[1]
+    levels, m = np.r_[one.q[0], q - room, q + 0.3 * room], np.r_[one.m, closure(one, -1)]
+    return settle_all(settle(one.model, levels, m, pinned=one.pinned, plain=20))

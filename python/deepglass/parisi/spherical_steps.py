@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import NumericalError
-from ._levels import merged, newton
+from ._levels import MERGED, merged, newton
 from .mixed import Array, MixedSpherical, covariance
 from .spherical import equilibrium
 
@@ -80,7 +80,8 @@ class SphericalState:
 
     @property
     def merged(self) -> bool:
-        return merged(self.q)
+        jump = self.pinned and float(self.model.xi(0.0, 2)) == 0.0
+        return merged(self.q[int(jump) :]) or bool((np.diff(self.q) < MERGED).any())
 
 
 def _depths(q: Numbers, m: Numbers) -> Numbers:
@@ -136,8 +137,9 @@ def spherical_start(model: MixedSpherical, steps: int, *, pinned: bool) -> tuple
     if q_end == 0.0:
         raise NumericalError(f"the paramagnet is the equilibrium at temperature {T!r}")
     if len(x) == 2:
-        levels = np.r_[0.0, q_end * (1.0 - 0.1 * np.arange(steps)[::-1] / steps)]
-        return levels, numbers["breakpoint_c"] * (np.arange(steps) + 1.0) / steps
+        if steps > 1:
+            raise NumericalError("one step is stable")
+        return np.array([0.0, q_end]), np.array([numbers["breakpoint_c"]])
     if numbers["breakpoint_c"] == 0.0:
         raise NumericalError("the replica-symmetric solution is marginal: q(x) has no steps")
     below = 0.0 if pinned else 0.5

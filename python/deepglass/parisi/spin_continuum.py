@@ -16,8 +16,8 @@ from .._core import NumericalError
 from .._progress import Progress, reporting
 from .._warnings import ConvergenceWarning
 from ..io import provenance
-from ._levels import CONVERGED, State, merged, replica_symmetric, settle, settle_all
-from ._rise import Found, Rise, begin, closure, continuous, rounding, without_field
+from ._levels import CONVERGED, State, merged, replica_symmetric, settle_all
+from ._rise import Found, Rise, after_jump, begin, continuous, rounding, without_field
 from .mixed import Array, MixedIsing, MixedSpherical
 from .spherical import spherical_full_rsb
 from .spin_glass import parameters, stationary
@@ -269,7 +269,7 @@ def _full_rsb(model: MixedIsing | MixedSpherical, rtol: float) -> xr.Dataset:
         one = _one_step(symmetric)
         if one is None or one.replicon >= 0.0:
             return _dataset(model, rtol, [_Solution(one or symmetric)])
-        rise, found = begin(_after_jump(one))
+        rise, found = begin(after_jump(one))
     elif model.field != 0.0:
         rise, found = begin(stationary(symmetric, 1, pinned=False))
     elif float(model.xi(0.0, 2)) > 0.0:
@@ -330,13 +330,6 @@ def _one_step(symmetric: State) -> State | None:
         return None
     exists = one.residual < CONVERGED and not one.merged and one.m[-1] < 1.0
     return one if exists and one.free_energy > symmetric.free_energy else None
-
-
-def _after_jump(one: State) -> State:
-    """Two steps where one, reached by a jump, is unstable."""
-    q, room = one.q[1], 1.0 - one.q[1]
-    levels, m = np.r_[one.q[0], q - room, q + 0.3 * room], np.r_[one.m, closure(one, -1)]
-    return settle_all(settle(one.model, levels, m, pinned=one.pinned, plain=20))
 
 
 # ---- the limit ----

@@ -160,23 +160,34 @@ def _profile(symmetric: State) -> tuple[Array, Array]:
 def _start(symmetric: State, steps: int, pinned: bool) -> State:
     """Overlaps for breakpoints close to the stationary ones."""
     model, (x, q) = symmetric.model, _profile(symmetric)
+    if steps > 1 and (model.field != 0.0 or symmetric.replicon >= 0.0):
+        return _on_a_rise(stationary(symmetric, 1, pinned), steps)
     if model.field == 0.0 and symmetric.replicon >= 0.0:
         # Energies of independent configurations freeze at sqrt(xi(1)/(2 ln 2)); order of magnitude for all xi
         freezing = 1.1 * math.sqrt(float(model.xi(1.0)) / (2.0 * math.log(2.0)))
-        m = min(0.95, model.temperature / freezing) * (np.arange(steps) + 1.0) / steps
-        return settle(model, np.r_[0.0, 0.9 + 0.05 * np.arange(steps) / steps], m, pinned=pinned, plain=40)
+        m = min(0.95, model.temperature / freezing)
+        return settle(model, np.array([0.0, 0.9]), np.array([m]), pinned=pinned, plain=40)
     low, high = q[0], q[-1]
     if model.field != 0.0:
-        if steps > 1:
-            rise, found = _rise.begin(stationary(symmetric, 1, pinned))
-            for k in range(3, steps + 1):
-                found = _rise.continuous(rise, k, rise.interpolate(found.state.q, k), found.places, found)
-            return found.state
         low = 0.3 * symmetric.q[0]  # Newton's method comes to the right levels from wider ones, to merged from narrower
     places = (np.arange(steps + 1) + (0.0 if pinned else 0.5)) / (steps + (0.0 if pinned else 0.5))
     levels = low + places * (high - low)
     m = np.interp((levels[1:] + levels[:-1]) / 2, q, x)
     return settle(model, levels, m, pinned=pinned, plain=5 if pinned else 0, apart=0)
+
+
+def _on_a_rise(one: State, steps: int) -> State:
+    """Steps of equal width in place of the levels of one step that rise."""
+    jump = one.q[0] == 0.0
+    if jump and one.replicon >= 0.0:
+        raise NumericalError("one step is stable")
+    two = _rise.after_jump(one) if jump else one
+    if len(two.m) == steps:
+        return two
+    rise, found = _rise.begin(two)
+    for k in range(3, steps + 1 - rise.first):
+        found = _rise.continuous(rise, k, rise.interpolate(found.state.q, k), found.places, found)
+    return found.state
 
 
 def stationary(symmetric: State, steps: int, pinned: bool) -> State:

@@ -11,7 +11,16 @@ from pathlib import Path
 
 __all__ = ["names", "run"]
 
-_NAMES = ("wetting", "dynamics", "teacher-student", "phase-diagram", "isometry", "kernel-spectra", "sign-problem")
+_NAMES = (
+    "wetting",
+    "dynamics",
+    "teacher-student",
+    "phase-diagram",
+    "isometry",
+    "kernel-spectra",
+    "sign-problem",
+    "parisi",
+)
 
 
 def names() -> list[str]:
@@ -25,7 +34,7 @@ def names() -> list[str]:
     --------
     >>> import deepglass.reproduce
     >>> deepglass.reproduce.names()
-    ['wetting', 'dynamics', 'teacher-student', 'phase-diagram', 'isometry', 'kernel-spectra', 'sign-problem']
+    ['wetting', 'dynamics', 'teacher-student', 'phase-diagram', 'isometry', 'kernel-spectra', 'sign-problem', 'parisi']
     """
     return list(_NAMES)
 
