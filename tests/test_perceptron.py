@@ -238,9 +238,9 @@ def test_noise_of_the_teacher():
 
 def test_almeida_thouless_load():
     assert dg.parisi.almeida_thouless_load(-0.5) == pytest.approx(3.95070131, abs=1e-8)
-    loads = [dg.parisi.almeida_thouless_load(margin) for margin in (-5.0, -2.0, -1.0, -0.1, -0.01)]
+    loads = [dg.parisi.almeida_thouless_load(margin) for margin in (-3.0, -2.0, -1.0, -0.1, -0.01)]
     assert (np.diff(loads) < 0.0).all()
-    for margin, load in zip((-2.0, -1.0, -0.1, -0.01), loads[1:], strict=True):
+    for margin, load in zip((-3.0, -2.0, -1.0, -0.1, -0.01), loads, strict=True):
         assert load < dg.parisi.capacity(margin, rs=True).value
     with pytest.warns(ConvergenceWarning, match=r"replica symmetry breaking"):
         beyond = dg.parisi.solve(Perceptron(4.0, -0.5))
@@ -276,10 +276,10 @@ def test_cold_soft_and_count_potentials_are_hard():
 # ---- gaps ----
 
 
-def _integral_nodes(deficit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Panels that grow from the smallest scale, (1 - q)^(3/2), at r = 0."""
+def _integral_nodes(smallest: float) -> tuple[np.ndarray, np.ndarray]:
+    """Panels that grow from the smallest scale at r = 0."""
     nodes, weights = np.polynomial.legendre.leggauss(40)
-    edges = deficit**1.5 * 2.0 ** np.arange(60.0)
+    edges = smallest * 2.0 ** np.arange(60.0)
     edges = np.r_[-edges[edges < 12][::-1], 0.0, edges[edges < 12]]
     edges = np.r_[-12.0, edges, 12.0]
     half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
@@ -302,7 +302,7 @@ def _integral_nodes(deficit: float) -> tuple[np.ndarray, np.ndarray]:
 )
 def test_gap_distribution(model):
     solution = dg.parisi.solve(model)
-    gaps, weights = _integral_nodes(float(solution.deficit))
+    gaps, weights = _integral_nodes(min(float(solution.deficit) ** 1.5, (model.beta or 1.0) ** -0.5))
     density = dg.parisi.gap_distribution(solution, gaps).density.values
     assert density.min() >= 0.0
     assert weights @ density == pytest.approx(1.0, abs=1e-10)
@@ -334,28 +334,29 @@ def test_gap_distribution_takes_models_and_solutions():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("load, n_sweeps", [(1, 600), (2, 1000)])
-def test_soft_potential_against_monte_carlo(load, n_sweeps):
-    """N = 128: corrections of order 1/N are a tenth of the error here."""
-    width, outputs, n_instances = 128, 4, 12
+@pytest.mark.parametrize("load", [1, 2, 4])
+@pytest.mark.filterwarnings("ignore:replica-symmetric solution unstable")
+def test_soft_potential_against_monte_carlo(load):
+    """N = 128: energy and overlap of two machines, mean over instances within four standard errors."""
+    width, outputs, n_instances, beta = 128, 16, 12, 5.0
     network = dg.mc.PerceptronNetwork(width=(width, outputs), depth=1, potential="soft")
     energies, overlaps = [], []
     for instance in range(n_instances):
         data = dg.mc.random_data(network, load * width, seed=instance)
-        run = dg.mc.simulate(
-            network,
-            data,
-            n_sweeps=n_sweeps,
-            burn_in=n_sweeps // 2,
-            beta=5.0,
-            n_chains=2,
-            seed=100 + instance,
-            trajectory_steps=10,
-            trajectory_step=0.1,
-        )
-        print(run)
-        energies.append(float(run.energy.mean()) / (outputs * load * width))
-    raise AssertionError(energies, overlaps)
+        moves = {"trajectory_steps": 10, "trajectory_step": 0.1}
+        chains = dg.mc.Simulation(network, data, beta=beta, n_chains=2, seed=100 + instance, **moves)
+        chains.run(50, every=50)
+        energy, overlap = [], []
+        for _ in range(20):
+            energy.append(float(chains.run(8, every=4).energy.mean()) / (outputs * load * width))
+            overlap.append(float(np.mean(chains.bonds(0)[0] * chains.bonds(1)[0])))
+        energies.append(np.mean(energy))
+        overlaps.append(np.mean(overlap))
+    solution = dg.parisi.solve(Perceptron(load, potential="soft", beta=beta))
+    for found, wanted in ((energies, float(solution.energy)), (overlaps, float(solution.overlap))):
+        error = np.std(found, ddof=1) / math.sqrt(n_instances)
+        assert error < 0.02 * wanted
+        assert abs(np.mean(found) - wanted) < 4.0 * error
 
 
 # ---- branches, threads, errors ----
@@ -432,7 +433,7 @@ def test_bad_arguments():
         dg.parisi.capacity(-0.5)
     with pytest.raises(ValueError, match="margin must be a number from -5 to 5"):
         dg.parisi.capacity(6.0)
-    with pytest.raises(ValueError, match=r"margin must be from -5 to -0.01"):
+    with pytest.raises(ValueError, match=r"margin must be from -3 to -0.01"):
         dg.parisi.almeida_thouless_load(0.0)
     with pytest.raises(ValueError, match="loads must have shape"):
         dg.parisi.learning_curve([1.0, -1.0])

@@ -1,6 +1,8 @@
 // Perceptrons: plain arrays in, plain arrays out.
 #include "deepglass/parisi/perceptron.hpp"
 
+#include <tuple>
+
 #include "bindings.hpp"
 #include "deepglass/parisi/message_passing.hpp"
 
@@ -81,8 +83,9 @@ Arrays perceptron_point(const Array& conjugate, const std::string& bonds, const 
   return result;
 }
 
-py::tuple perceptron_roots(const Array& loads, const std::string& bonds, const std::string& scenario,
-                           const std::string& potential, double beta, double margin, int threads) {
+std::tuple<Array, Array> perceptron_roots(const Array& loads, const std::string& bonds,
+                                          const std::string& scenario, const std::string& potential,
+                                          double beta, double margin, int threads) {
   const auto load = vector(loads, "loads");
   const PerceptronModel model = perceptron_model(bonds, scenario, potential, beta, margin);
   for (const double x : load) {
@@ -109,7 +112,7 @@ py::tuple perceptron_roots(const Array& loads, const std::string& bonds, const s
   }
   Array extrema(static_cast<Index>(spinodals.size()));
   for (std::size_t i = 0; i < spinodals.size(); ++i) extrema.mutable_data()[i] = std::exp(spinodals[i]);
-  return py::make_tuple(roots, extrema);
+  return {roots, extrema};
 }
 
 Array perceptron_gap_density(const Array& gaps, double overlap, double deficit, const std::string& bonds,
@@ -135,9 +138,10 @@ Array perceptron_gap_density(const Array& gaps, double overlap, double deficit, 
   return density;
 }
 
-py::tuple perceptron_evolution(double load, double overlap, double deficit, const std::string& bonds,
-                               const std::string& scenario, const std::string& potential, double beta,
-                               double margin, double atol, Index max_iter) {
+std::tuple<Array, Array, bool> perceptron_evolution(double load, double overlap, double deficit,
+                                                    const std::string& bonds, const std::string& scenario,
+                                                    const std::string& potential, double beta, double margin,
+                                                    double atol, Index max_iter) {
   require(load > 0.0 && std::isfinite(load), "load must be finite and > 0, got " + std::to_string(load));
   require(overlap >= 0.0 && overlap <= 1.0 && deficit > 0.0 && deficit <= 1.0,
           "overlap must be in [0, 1) and deficit in (0, 1], got " + std::to_string(overlap) + " and " +
@@ -152,14 +156,15 @@ py::tuple perceptron_evolution(double load, double overlap, double deficit, cons
     converged = parisi::perceptron_evolution(saddle, load, atol, max_iter, overlaps, deficits, stop);
   }
   const auto size = static_cast<Index>(overlaps.size());
-  return py::make_tuple(Array(size, overlaps.data()), Array(size, deficits.data()), converged);
+  return {Array(size, overlaps.data()), Array(size, deficits.data()), converged};
 }
 
 template <class T>
-py::dict message_passing(const py::array_t<T, py::array::c_style>& inputs, const Array& labels,
-                         const Array& start, const std::string& bonds, const std::string& potential,
-                         double beta, double margin, double damping, double atol, Index max_iter,
-                         int threads) {
+py::typing::Dict<py::str, py::object> message_passing(const py::array_t<T, py::array::c_style>& inputs,
+                                                      const Array& labels, const Array& start,
+                                                      const std::string& bonds, const std::string& potential,
+                                                      double beta, double margin, double damping, double atol,
+                                                      Index max_iter, int threads) {
   require(inputs.ndim() == 2, "inputs must have shape (n_patterns, n_inputs), got " + shape_text(inputs));
   const Index n_patterns = inputs.shape(0), n_inputs = inputs.shape(1);
   const auto label = vector(labels, "labels", n_patterns);
@@ -180,7 +185,7 @@ py::dict message_passing(const py::array_t<T, py::array::c_style>& inputs, const
   const auto array = [](const std::vector<double>& x) {
     return Array(static_cast<Index>(x.size()), x.data());
   };
-  py::dict result;
+  py::typing::Dict<py::str, py::object> result;
   result["mean"] = array(state.mean);
   result["field"] = array(state.field);
   result["response"] = array(state.response);

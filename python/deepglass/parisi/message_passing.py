@@ -280,7 +280,7 @@ def state_evolution(
     >>> import deepglass as dg
     >>> model = dg.parisi.Perceptron(load=1.0, bonds="binary", scenario="teacher")
     >>> dg.parisi.state_evolution(model).overlap.values[[1, 2, -1]].round(9).tolist()
-    [0.41461133, 0.509942..., 0.560714737]
+    [0.414611335, 0.509946492, 0.560714737]
     """
     import xarray as xr
 

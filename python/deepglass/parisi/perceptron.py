@@ -128,7 +128,7 @@ def _margin(value: Any) -> float:
 
 
 def _point(model: Perceptron, conjugate: npt.ArrayLike) -> dict[str, Array]:
-    found: dict[str, Array] = _core.perceptron_point(np.atleast_1d(conjugate), *model.kernel)
+    found: dict[str, Array] = _core.perceptron_point(np.atleast_1d(conjugate), *model.kernel, threads=1)
     return found
 
 
@@ -212,7 +212,7 @@ def _spherical_capacity(margin: float) -> Estimate:
 
 @functools.lru_cache(maxsize=64)
 def _binary_capacity(margin: float) -> dict[str, float]:
-    found = _first(Perceptron(1.0, margin, "binary"), "free_entropy", np.linspace(-20.0, 13.0, 100))
+    found = _first(Perceptron(1.0, margin, "binary"), "free_entropy", np.linspace(-20.0, 13.0, 34))
     if found is None:
         raise NumericalError(f"the entropy of binary bonds does not vanish at any load for margin {margin!r}")
     return found
@@ -241,8 +241,9 @@ def almeida_thouless_load(margin: float) -> float:
 
     Parameters
     ----------
-    margin : float from -5 to -0.01
-        The margin; from 0 on replica symmetry holds up to the capacity.
+    margin : float from -3 to -0.01
+        The margin.  From 0 on replica symmetry holds up to the capacity; below some -2.8 a discontinuous transition
+        comes before, and below -3.3 the instability is beyond the upper bound of `capacity`.
 
     Returns
     -------
@@ -260,9 +261,9 @@ def almeida_thouless_load(margin: float) -> float:
     >>> round(dg.parisi.almeida_thouless_load(-0.5), 8)
     3.95070131
     """
-    allowed = "from -5 to -0.01 (from 0 on replica symmetry holds up to the capacity)"
-    margin = number("margin", margin, allowed, lambda x: -_LARGEST_MARGIN <= x <= -0.01)
-    found = _first(Perceptron(1.0, margin), "replicon", np.linspace(-7.0, 40.0, 100))
+    allowed = "from -3 to -0.01 (from 0 on replica symmetry holds up to the capacity)"
+    margin = number("margin", margin, allowed, lambda x: -3.0 <= x <= -0.01)
+    found = _first(Perceptron(1.0, margin), "replicon", np.linspace(-7.0, 40.0, 48))
     if found is None:
         raise NumericalError(f"the replicon does not vanish at any load for margin {margin!r}")
     return found["load"]
@@ -281,8 +282,8 @@ def solve(model: Perceptron, steps: int = 0, branch: Branch = "equilibrium", *, 
     steps : 0
         Steps of replica symmetry breaking.
     branch : "equilibrium", "uninformed", "unstable" or "informed"
-        Where a load has several solutions: the one of largest free entropy; the one of smallest overlap, which an
-        algorithm finds without help; the teacher itself (binary bonds); or the one between.
+        Where a load has several solutions: with a teacher the one of largest free entropy, with random labels that of
+        smallest overlap; the one of smallest overlap, which an algorithm finds without help; the teacher itself (binary bonds); or the one between.
     threads : int
         0 for the OpenMP default.
 
@@ -317,7 +318,7 @@ def solve(model: Perceptron, steps: int = 0, branch: Branch = "equilibrium", *, 
     (0.585311851791, -0.855820596715)
     >>> teacher = dg.parisi.Perceptron(load=1.3, bonds="binary", scenario="teacher")
     >>> [round(float(dg.parisi.solve(teacher, branch=b).overlap), 6) for b in ("equilibrium", "uninformed")]
-    [1.0, 0.721837]
+    [1.0, 0.725871]
     """
     import xarray as xr
 
@@ -331,7 +332,7 @@ def solve(model: Perceptron, steps: int = 0, branch: Branch = "equilibrium", *, 
         stable = there[there != 1]
         if len(stable) == 0:
             raise NumericalError(f"no solution at load {model.load:g}: its overlap cannot be told from 1")
-        place = int(stable[np.argmax(values["free_entropy"][stable])])
+        place = int(stable[np.argmax(values["free_entropy"][stable]) if model.scenario == "teacher" else 0])
     else:
         place = _BRANCHES.index(branch)
         if place not in there:
@@ -520,7 +521,7 @@ def gap_distribution(solution: Perceptron | xr.Dataset, gaps: npt.ArrayLike, *, 
     >>> import deepglass as dg
     >>> found = dg.parisi.gap_distribution(dg.parisi.Perceptron(load=1.0), [-0.5, 0.0, 0.5, 1.0])
     >>> found.density.values.round(6).tolist()
-    [0.0, 1.050404, 0.570896, 0.306421]
+    [0.0, 1.465083, 0.74438, 0.362862]
     """
     import xarray as xr
 
@@ -540,15 +541,14 @@ def gap_distribution(solution: Perceptron | xr.Dataset, gaps: npt.ArrayLike, *, 
 
 def _solved(solution: Perceptron | xr.Dataset, threads: int) -> tuple[Perceptron, float, float]:
     """Model, overlap and its complement."""
-    model = solution if isinstance(solution, Perceptron) else None
-    if model is not None:
-        solution = solve(model, threads=threads)
+    if isinstance(solution, Perceptron):
+        model, found = solution, solve(solution, threads=threads)
     else:
         parameters = json.loads(getattr(solution, "attrs", {}).get("parameters", "{}"))
         names = [field.name for field in dataclasses.fields(Perceptron)]
         if not set(names) <= set(parameters) or "deficit" not in solution:
             raise ValueError("solution must be a Perceptron, or what solve gave for one")
-        model = Perceptron(**{name: parameters[name] for name in names})
+        model, found = Perceptron(**{name: parameters[name] for name in names}), solution
     if model.scenario == "teacher":
         return model, 0.5, 0.5  # of no effect, and the overlap may be 1
-    return model, float(solution.overlap), float(solution.deficit)
+    return model, float(found.overlap), float(found.deficit)

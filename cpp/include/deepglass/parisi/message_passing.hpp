@@ -22,6 +22,7 @@
 #include "deepglass/core.hpp"
 #include "deepglass/parallel.hpp"
 #include "deepglass/parisi/perceptron.hpp"
+#include "deepglass/vmath.hpp"
 
 namespace deepglass::parisi {
 
@@ -101,40 +102,44 @@ class MessagePassing {
     std::fill(sum, sum + n(), 0.0);
     const Index end = std::min((share + 1) * rows_, labels_.size());
     double curvature = 0.0;
+    constexpr bool kBytes = sizeof(T) == 1;
+    std::vector<float> rows(kBytes ? index(kBlock * n()) : 0);  // bytes turned into numbers once, not twice
     for (Index mu = share * rows_; mu < end; mu += kBlock) {
-      if (mu + kBlock <= end) {
-        curvature += block<kBlock>(gap, mu, damping, sum);
+      const T* const x = inputs_.data() + mu * n();
+      const Index count = std::min(kBlock, end - mu);
+      if constexpr (kBytes) {
+        const Index size = count * n();
+        float* const out = rows.data();
+#pragma omp simd
+        for (Index i = 0; i < size; ++i) out[i] = static_cast<float>(x[i]);
+        curvature += block(gap, out, mu, count, damping, sum);
       } else {
-        for (Index nu = mu; nu < end; ++nu) curvature += block<1>(gap, nu, damping, sum);
+        curvature += block(gap, x, mu, count, damping, sum);
       }
     }
     return curvature;
   }
 
-  template <Index kRows, class Gap>
-  double block(const Gap& gap, Index mu, double damping, double* sum) {
+  // The same for at most kBlock patterns; those that are missing count for nothing.
+  template <class Gap, class Row>
+  double block(const Gap& gap, const Row* x, Index mu, Index count, double damping, double* sum) {
     const double scale = 1.0 / std::sqrt(static_cast<double>(n())), s = std::sqrt(variance);
-    const T* const x = inputs_.data() + mu * n();
-    const double* const a = mean.data();
     const Index size = n();
-    double dot[kRows] = {}, g[kRows], curvature = 0.0;
-    if constexpr (kRows == kBlock) {
-      double d0 = 0.0, d1 = 0.0, d2 = 0.0, d3 = 0.0;
+    const double* const a = mean.data();
+    const Row* const x1 = x + (count > 1 ? size : 0);
+    const Row* const x2 = x + (count > 2 ? 2 * size : 0);
+    const Row* const x3 = x + (count > 3 ? 3 * size : 0);
+    double d0 = 0.0, d1 = 0.0, d2 = 0.0, d3 = 0.0;
 #pragma omp simd reduction(+ : d0, d1, d2, d3)
-      for (Index i = 0; i < size; ++i) {
-        d0 += static_cast<double>(x[i]) * a[i];
-        d1 += static_cast<double>(x[size + i]) * a[i];
-        d2 += static_cast<double>(x[2 * size + i]) * a[i];
-        d3 += static_cast<double>(x[3 * size + i]) * a[i];
-      }
-      dot[0] = d0, dot[1] = d1, dot[2] = d2, dot[3] = d3;
-    } else {
-      double d = 0.0;
-#pragma omp simd reduction(+ : d)
-      for (Index i = 0; i < size; ++i) d += static_cast<double>(x[i]) * a[i];
-      dot[0] = d;
+    for (Index i = 0; i < size; ++i) {
+      d0 = vmath::madd(static_cast<double>(x[i]), a[i], d0);
+      d1 = vmath::madd(static_cast<double>(x1[i]), a[i], d1);
+      d2 = vmath::madd(static_cast<double>(x2[i]), a[i], d2);
+      d3 = vmath::madd(static_cast<double>(x3[i]), a[i], d3);
     }
-    for (Index k = 0; k < kRows; ++k) {
+    const double dot[kBlock] = {d0, d1, d2, d3};
+    double g[kBlock] = {}, curvature = 0.0;
+    for (Index k = 0; k < count; ++k) {
       const double y = labels_[mu + k];
       double& old = response[index(mu + k)];
       const double h = y * (scale * dot[k] - variance * old) - model_.margin;
@@ -143,17 +148,12 @@ class MessagePassing {
       old = (1.0 - damping) * y * r.slope / s + damping * old;
       g[k] = old * scale;
     }
-    if constexpr (kRows == kBlock) {
-      const double g0 = g[0], g1 = g[1], g2 = g[2], g3 = g[3];
+    const double g0 = g[0], g1 = g[1], g2 = g[2], g3 = g[3];
 #pragma omp simd
-      for (Index i = 0; i < size; ++i) {
-        sum[i] += (static_cast<double>(x[i]) * g0 + static_cast<double>(x[size + i]) * g1) +
-                  (static_cast<double>(x[2 * size + i]) * g2 + static_cast<double>(x[3 * size + i]) * g3);
-      }
-    } else {
-      const double g0 = g[0];
-#pragma omp simd
-      for (Index i = 0; i < size; ++i) sum[i] += static_cast<double>(x[i]) * g0;
+    for (Index i = 0; i < size; ++i) {
+      const double far = vmath::madd(static_cast<double>(x2[i]), g2, static_cast<double>(x3[i]) * g3);
+      const double near = vmath::madd(static_cast<double>(x[i]), g0, static_cast<double>(x1[i]) * g1);
+      sum[i] += near + far;
     }
     return curvature;
   }

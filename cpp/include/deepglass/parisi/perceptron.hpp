@@ -156,7 +156,8 @@ class PerceptronSaddle {
     nodes_.resize(at_index(2 * middle_ + 1));
     weights_.resize(nodes_.size());
     for (Index j = 0; j <= middle_; ++j) {
-      const double t = static_cast<double>(j) * dt, x = std::sinh(t), w = std::cosh(t) * dt;
+      const double t = static_cast<double>(j) * dt, grown = vmath::exp(t), shrunk = 1.0 / grown;
+      const double x = t < 1.0 ? std::sinh(t) : 0.5 * (grown - shrunk), w = 0.5 * (grown + shrunk) * dt;
       nodes_[at_index(middle_ + j)] = x;
       nodes_[at_index(middle_ - j)] = -x;
       weights_[at_index(middle_ + j)] = weights_[at_index(middle_ - j)] = w * kInvSqrt2Pi;
