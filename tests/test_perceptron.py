@@ -409,7 +409,7 @@ def test_unsatisfiable(arguments, message):
         ({"load": 1.0, "potential": "log"}, "potential must be one of"),
         ({"load": 1.0, "potential": "soft"}, r"beta must be > 0 and at most 1e\+06 with potential='soft', got None"),
         ({"load": 1.0, "potential": "count"}, "beta must be > 0 .* got None"),
-        ({"load": 1.0, "potential": "count", "beta": 2000.0}, "beta must be > 0 and at most 1000"),
+        ({"load": 1.0, "potential": "count", "beta": 200.0}, "beta must be > 0 and at most 100"),
         ({"load": 1.0, "beta": 1.0}, "beta must be None with potential='hard'"),
         ({"load": 1.0, "scenario": "teacher", "margin": 0.5}, "margin must be 0 with scenario='teacher'"),
         ({"load": 1.0, "scenario": "teacher", "potential": "soft", "beta": 1.0}, "potential must be 'hard' or 'count'"),

@@ -31,7 +31,7 @@ PerceptronModel perceptron_model(const std::string& bonds, const std::string& sc
                                           : GapPotential::kCount;
   model.margin = margin;
   if (model.potential != GapPotential::kHard) {
-    const double most = model.potential == GapPotential::kSoft ? 1e6 : 1e3;
+    const double most = model.potential == GapPotential::kSoft ? 1e6 : 100.0;
     require(beta > 0.0 && beta <= most,
             "beta must be > 0 and at most " + std::to_string(most) + ", got " + std::to_string(beta));
     model.beta = beta;
@@ -100,7 +100,7 @@ std::tuple<Array, Array> perceptron_roots(const Array& loads, const std::string&
   {
     py::gil_scoped_release release;
     const PerceptronSaddle saddle(model);
-    const parisi::PerceptronCurve curve(saddle);
+    const parisi::PerceptronCurve curve(saddle, stop);
     spinodals = curve.spinodals();
     parallel_for(
         n, {threads, static_cast<double>(n) * 1e5},

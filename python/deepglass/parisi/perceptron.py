@@ -49,7 +49,7 @@ Array = npt.NDArray[np.float64]
 
 _BRANCHES = ("uninformed", "unstable", "informed")
 _LARGEST_MARGIN = 5.0
-_LARGEST_BETA = {"soft": 1e6, "count": 1e3}
+_LARGEST_BETA = {"soft": 1e6, "count": 100.0}
 # Relative error of e = load E f'^2 that counts as converged; rounding leaves 1e-15 to 1e-13.
 _CONVERGED = 1e-11
 # Rounding of the replicon where it vanishes.
@@ -74,7 +74,7 @@ class Perceptron:
         Cost v(r) of a gap r < 0: infinite, r^2 or 1.  A teacher goes with "hard" (no noise) or with "count": labels are
         turned with probability exp(-beta)/(1 + exp(-beta)), for which the count potential is Bayes-optimal.
     beta : float > 0, optional
-        Inverse temperature, for "soft" (up to 1e6) and "count" (up to 1000).
+        Inverse temperature, for "soft" (up to 1e6) and "count" (up to 100).
 
     Examples
     --------
@@ -127,8 +127,8 @@ def _margin(value: Any) -> float:
     return number("margin", value, "a number from -5 to 5", lambda x: abs(x) <= _LARGEST_MARGIN)
 
 
-def _point(model: Perceptron, conjugate: npt.ArrayLike) -> dict[str, Array]:
-    found: dict[str, Array] = _core.perceptron_point(np.atleast_1d(conjugate), *model.kernel, threads=1)
+def _point(model: Perceptron, conjugate: npt.ArrayLike, threads: int = 1) -> dict[str, Array]:
+    found: dict[str, Array] = _core.perceptron_point(np.atleast_1d(conjugate), *model.kernel, threads=threads)
     return found
 
 
@@ -372,7 +372,7 @@ def _branches(model: Perceptron, loads: Array, threads: int) -> dict[str, Array]
     """All solutions of each load, arrays (load, branch), NaN where there are fewer."""
     threads = integer("threads", threads, 0, 2**30)
     roots, extrema = _core.perceptron_roots(loads, *model.kernel, threads=threads)
-    found = _point(model, np.where(np.isnan(roots), 1.0, roots).ravel())
+    found = _point(model, np.where(np.isnan(roots), 1.0, roots).ravel(), threads)
     points = {name: value.reshape(roots.shape) for name, value in found.items()}
     points["residual"] = np.abs(1.0 - loads[:, None] / points.pop("load"))
     points["conjugate_field"] = roots

@@ -379,7 +379,8 @@ double find_root(F&& f, double a, double fa, double b, double fb) {
 // alpha(ln e) on a grid in which its extrema, the spinodals, are nodes: all solutions of a load.
 class PerceptronCurve {
  public:
-  explicit PerceptronCurve(const PerceptronSaddle& saddle) : saddle_(saddle) {
+  explicit PerceptronCurve(const PerceptronSaddle& saddle, const StopToken& stop = {})
+      : saddle_(saddle), stop_(stop) {
     const double last = std::log(saddle.largest());
     for (double x = std::log(1e-6); x < last; x += x < std::log(300.0) ? 0.15 : 1.0) add(x);
     add(last);
@@ -432,6 +433,7 @@ class PerceptronCurve {
   void add(double x) {
     x_.push_back(x);
     load_.push_back(saddle_.load(std::exp(x)));
+    TimedStop(stop_).check();
   }
 
   // Golden section; the value at an extremum is good to the square of its place.
@@ -440,6 +442,7 @@ class PerceptronCurve {
     const auto value = [&](double x) { return sign * saddle_.load(std::exp(x)); };
     double c = b - kGolden * (b - a), d = a + kGolden * (b - a), fc = value(c), fd = value(d);
     while (b - a > 1e-8) {
+      TimedStop(stop_).check();
       if (fc > fd) {
         b = d;
         d = c;
@@ -458,6 +461,7 @@ class PerceptronCurve {
   }
 
   const PerceptronSaddle& saddle_;
+  StopToken stop_;
   std::vector<double> x_, load_;
   std::vector<std::size_t> spinodals_;
 };
