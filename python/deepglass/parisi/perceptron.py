@@ -283,7 +283,8 @@ def solve(model: Perceptron, steps: int = 0, branch: Branch = "equilibrium", *, 
         Steps of replica symmetry breaking.
     branch : "equilibrium", "uninformed", "unstable" or "informed"
         Where a load has several solutions: with a teacher the one of largest free entropy, with random labels that of
-        smallest overlap; the one of smallest overlap, which an algorithm finds without help; the teacher itself (binary bonds); or the one between.
+        smallest overlap; the one of smallest overlap, which an algorithm finds without help; the teacher itself (binary
+        bonds); or the one between.
     threads : int
         0 for the OpenMP default.
 

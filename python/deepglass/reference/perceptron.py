@@ -19,19 +19,19 @@ def response(u: ArrayLike, potential: str, beta: float, deficit: float) -> tuple
     """Give f = ln g, s f', s^2 f'' and -df/dbeta of fields h = s u, s^2 = deficit."""
     u = np.asarray(u, float)
     nodes, weights = np.polynomial.legendre.leggauss(300)
-    # distance of u + y from the wall, either way, to beyond the Gaussian
+    # |r|/s from the wall to beyond the Gaussian, either way: gaps r > 0 first, then r < 0
     length = np.abs(u)[..., None] + 12.0
-    t, dt = (1.0 + nodes) / 2 * length, weights / 2 * length
-    g, first, second, cost = (np.zeros(u.shape) for _ in range(4))
-    for side in (1.0, -1.0):
-        if side < 0 and potential == "hard":
-            continue
-        y = side * t - u[..., None]
-        v = np.zeros_like(t) if side > 0 else deficit * t**2 if potential == "soft" else np.ones_like(t)
-        p = dt * np.exp(-(y**2) / 2 - beta * v) / np.sqrt(2 * np.pi)
-        g, first, second = g + p.sum(-1), first + (p * y).sum(-1), second + (p * (y**2 - 1)).sum(-1)
-        cost += (p * v).sum(-1)
-    return np.log(g), first / g, second / g - (first / g) ** 2, cost / g
+    t, weight = (1.0 + nodes) / 2 * length, weights / 2 * length
+    r, weight = np.concatenate([t, -t], axis=-1), np.concatenate([weight, weight], axis=-1)
+    v = np.where(r < 0, {"hard": np.inf * np.ones_like(r), "soft": deficit * r**2, "count": 1.0}[potential], 0.0)
+    y = r - u[..., None]
+    exponent = -(y**2) / 2 - np.where(v > 0, (beta or 1.0) * v, 0.0)
+    top = exponent.max(axis=-1, keepdims=True)
+    p = weight * np.exp(exponent - top) / np.sqrt(2 * np.pi)
+    g = p.sum(-1)
+    slope, second = (p * y).sum(-1) / g, (p * (y**2 - 1)).sum(-1) / g
+    energy = (p * np.where(np.isfinite(v), v, 0.0)).sum(-1) / g
+    return np.log(g) + top[..., 0], slope, second - slope**2, energy
 
 
 def gaps(
