@@ -23,7 +23,8 @@ def response(u: ArrayLike, potential: str, beta: float, deficit: float) -> tuple
     length = np.abs(u)[..., None] + 12.0
     t, weight = (1.0 + nodes) / 2 * length, weights / 2 * length
     r, weight = np.concatenate([t, -t], axis=-1), np.concatenate([weight, weight], axis=-1)
-    v = np.where(r < 0, {"hard": np.inf * np.ones_like(r), "soft": deficit * r**2, "count": 1.0}[potential], 0.0)
+    costs = {"hard": np.full_like(r, np.inf), "soft": deficit * r**2, "count": np.ones_like(r)}
+    v = np.where(r < 0, costs[potential], 0.0)
     y = r - u[..., None]
     exponent = -(y**2) / 2 - np.where(v > 0, (beta or 1.0) * v, 0.0)
     top = exponent.max(axis=-1, keepdims=True)
