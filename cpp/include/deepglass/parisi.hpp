@@ -7,5 +7,7 @@
 #include "deepglass/parisi/hierarchical.hpp"
 #include "deepglass/parisi/hierarchical_equations.hpp"
 #include "deepglass/parisi/layer_map.hpp"
+#include "deepglass/parisi/message_passing.hpp"
+#include "deepglass/parisi/perceptron.hpp"
 #include "deepglass/parisi/recursion.hpp"
 #include "deepglass/parisi/spin_glass.hpp"

@@ -1,15 +1,17 @@
-"""Parisi equations: replica symmetry breaking in deep perceptron networks and in spin glasses."""
+"""Parisi equations: replica symmetry breaking in deep perceptron networks, in spin glasses and in one perceptron."""
 
 from __future__ import annotations
 
 import functools
 from typing import TYPE_CHECKING, Any
 
-from . import clusters, deep_perceptron, spin_glass, spin_overlaps
+from . import clusters, deep_perceptron, perceptron, spin_glass, spin_overlaps
 from .clusters import cluster_tree
 from .deep_perceptron import DeepPerceptron, scan
 from .franz_parisi import franz_parisi
+from .message_passing import message_passing, perceptron_data, state_evolution
 from .mixed import MixedIsing, MixedSpherical, PSpin, SherringtonKirkpatrick
+from .perceptron import Perceptron, almeida_thouless_load, capacity, gap_distribution, learning_curve
 from .spin_continuum import full_rsb, temperature_scan
 from .spin_glass import almeida_thouless
 from .spin_states import complexity
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
 
 
 @functools.wraps(deep_perceptron.solve)
-def solve(model: DeepPerceptron | MixedIsing | MixedSpherical, *args: Any, **options: Any) -> xr.Dataset:
+def solve(model: DeepPerceptron | MixedIsing | MixedSpherical | Perceptron, *args: Any, **options: Any) -> xr.Dataset:
     if isinstance(model, MixedIsing | MixedSpherical):
         return spin_glass.solve(model, *args, **options)
+    if isinstance(model, Perceptron):
+        return perceptron.solve(model, *args, **options)
     return deep_perceptron.solve(model, *args, **options)
 
 
@@ -43,18 +47,26 @@ __all__ = [
     "MixedIsing",
     "MixedSpherical",
     "PSpin",
+    "Perceptron",
     "SherringtonKirkpatrick",
     "almeida_thouless",
+    "almeida_thouless_load",
+    "capacity",
     "cluster_tree",
     "coexistence_load",
     "complexity",
     "critical_loads",
     "franz_parisi",
     "full_rsb",
+    "gap_distribution",
+    "learning_curve",
+    "message_passing",
     "overlap_distribution",
+    "perceptron_data",
     "satisfiable_load_bound",
     "scan",
     "solve",
+    "state_evolution",
     "temperature_scan",
     "transition_loads",
     "transition_temperatures",

@@ -377,7 +377,9 @@ def solve(
     max_iter: int | None = None,
     threads: int = 0,
 ) -> xr.Dataset:
-    """Overlaps of the deep perceptron network, layer by layer; or of a spin glass, see `parisi.spin_glass.solve`.
+    """Overlaps of the deep perceptron network, layer by layer; or of a spin glass or one perceptron.
+
+    Those are described in `parisi.spin_glass.solve` and `parisi.perceptron.solve`.
 
     Solves the saddle-point equations of the replica free entropy per N M: for a level of overlaps q(l), Q(l)
 
