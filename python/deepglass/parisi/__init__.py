@@ -9,6 +9,8 @@ from . import clusters, deep_perceptron, spin_glass, spin_overlaps
 from .clusters import cluster_tree
 from .deep_perceptron import DeepPerceptron, scan
 from .franz_parisi import franz_parisi
+from .jamming import jamming_load
+from .jamming_exponents import jamming_exponents
 from .mixed import MixedIsing, MixedSpherical, PSpin, SherringtonKirkpatrick
 from .spin_continuum import full_rsb, temperature_scan
 from .spin_glass import almeida_thouless
@@ -51,6 +53,8 @@ __all__ = [
     "critical_loads",
     "franz_parisi",
     "full_rsb",
+    "jamming_exponents",
+    "jamming_load",
     "overlap_distribution",
     "satisfiable_load_bound",
     "scan",

@@ -1,0 +1,297 @@
+"""Jamming of the spherical perceptron with a negative margin: the load where the last solutions vanish.
+
+Solutions w.x > margin exist up to the load at which the overlap q_k of two solutions of one state goes to one.  With k
+steps of replica symmetry breaking below it, q_0 < .. < q_{k-1} < 1 = q_k, and the breakpoints m_i = (1 - q_k) y_i,
+
+    load = min over q, y of  -S/F,   S = (1/2) [ sum_i ln(D_i/D_{i+1})/y_i + q_0/D_1 ],   D_i = D_{i+1} + y_i (q_i -
+    q_{i-1}),   D_{k+1} = 1,
+
+where F is that of the Parisi recursion that starts from -(margin - h)^2/2 before the wall and 0 beyond (cpp
+parisi/hard_wall.hpp).  Each number of steps gives an upper bound; the limit is full replica symmetry breaking.
+
+References
+----------
+S. Franz, G. Parisi, M. Sevelev, P. Urbani and F. Zamponi, SciPost Phys. 2, 019 (2017).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from .._check import integer, number
+from .._core import NumericalError
+from .._warnings import ConvergenceWarning
+from ..io import provenance
+from .spin_glass import extrapolate
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["jamming_distributions", "jamming_load"]
+
+Array = npt.NDArray[np.float64]
+
+# Of d(load), relative to that of S.  Rounding leaves 1e-15 to 1e-13; the load errs by the square.
+_SETTLED, _CONVERGED = 3e-13, 1e-9
+# Steps of full_rsb, and the powers of 1/k in what is left (measured; all from the fourth on).
+_MOST_STEPS, _POWERS = 20, (4, 5, 6, 7, 8)
+
+
+def entropic(q: Array, y: Array) -> tuple[float, Array, Array]:
+    """Give S, its gradient by (q, y) and its Hessian; dS/dq_i = (y_{i+1} - y_i) M_i/2."""
+    k = len(q)
+    v, inner = np.diff(np.r_[0.0, q, 1.0]), np.triu(np.ones((k, k)))
+    D = 1.0 + inner @ (y * v[1:])  # D_1 .. D_k
+    after = np.r_[D[1:], 1.0]
+
+    def shifted(x: Array) -> Array:
+        return np.vstack([x[1:], np.zeros(k)])
+
+    v_q = np.eye(k + 1, k) - np.eye(k + 1, k, -1)
+    D_q, D_y = inner @ (y[:, None] * v_q[1:]), inner * v[1:]
+    # M_i = q_0/D_1^2 + sum_{j<=i} v_j/(D_j D_{j+1})
+    terms = np.r_[q[0] / D[0] ** 2, (v[1:] / (D * after))[:-1]]
+
+    def slope(v_x: Array, D_x: Array) -> Array:
+        relative = v_x[:-1] / v[:-1, None]
+        relative[0] -= 2.0 * D_x[0] / D[0]
+        relative[1:] -= (D_x / D[:, None] + shifted(D_x) / after[:, None])[:-1]
+        return np.cumsum(terms[:, None] * relative, axis=0)
+
+    M, M_q, M_y = np.cumsum(terms), slope(v_q, D_q), slope(np.zeros((k + 1, k)), D_y)
+    log, outer, inward = np.log(D / after), D_y / D[:, None], shifted(D_y) / after[:, None]
+    log_y = outer - inward
+    value = 0.5 * float((log / y).sum() + q[0] / D[0])
+    by_y = 0.5 * (-log / y**2 + (log_y / y[:, None]).sum(axis=0) - q[0] / D[0] ** 2 * D_y[0])
+    yy = np.diag(2.0 * log / y**3) - log_y / y[:, None] ** 2 - (log_y / y[:, None] ** 2).T
+    yy += (inward.T / y) @ inward - (outer.T / y) @ outer + 2.0 * q[0] / D[0] ** 3 * np.outer(D_y[0], D_y[0])
+    weight, weight_y = weights(y)
+    gradient = np.r_[-weight * M, by_y]
+    mixed = -weight[:, None] * M_y - weight_y * M[:, None]
+    return value, gradient, np.block([[-weight[:, None] * M_q, mixed], [mixed.T, 0.5 * yy]])
+
+
+def weights(y: Array) -> tuple[Array, Array]:
+    """(y_i - y_{i+1})/2, i = 0 .. k-1, and its derivatives by y_1 .. y_k."""
+    k = len(y)
+    return (np.r_[0.0, y[:-1]] - y) / 2.0, (np.eye(k, k, -1) - np.eye(k)) / 2.0
+
+
+@dataclasses.dataclass
+class State:
+    """-S/F at x_i = ln[q_i/(1 - q_i)] and z_i = ln y_i, its gradient and Hessian by (x, z)."""
+
+    margin: float
+    x: Array
+    z: Array
+    load: float = math.nan
+    gradient: Array = dataclasses.field(default_factory=lambda: np.zeros(0))
+    hessian: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+    contacts: float = math.nan
+    residual: float = math.inf
+    iterations: int = 0
+
+    @property
+    def q(self) -> Array:
+        return np.asarray(1.0 / (1.0 + np.exp(-self.x)))
+
+    @property
+    def y(self) -> Array:
+        return np.exp(self.z)
+
+    @property
+    def gaps(self) -> Array:
+        """Of neighbours in x and in z: what would be zero where steps merge."""
+        return np.concatenate([np.diff(self.x), np.diff(self.z)])
+
+    def sweep(self) -> State:
+        q, y = self.q, self.y
+        raw = _core.hard_wall_recursion(q, y, self.margin, hessian=True)
+        S, S_1, S_2 = entropic(q, y)
+        F, g, (weight, weight_y) = raw["value"], raw["slope_square"], weights(y)
+        F_1 = np.r_[weight * g, raw["breakpoint_slope"]]
+        mixed = weight[:, None] * raw["breakpoint_jacobian"] + weight_y * g[:, None]
+        F_2 = np.block([[weight[:, None] * raw["overlap_jacobian"], mixed], [mixed.T, raw["breakpoint_hessian"]]])
+        load = -S / F
+        # load_1 = -G/F,  load_2 = -(G_1 + F_1 load_1 + load_1 F_1)/F  with  G = S_1 + load F_1; then by x and z
+        G, slope, bend = S_1 + load * F_1, np.r_[q * (1.0 - q), y], np.r_[q * (1.0 - q) * (1.0 - 2.0 * q), y]
+        G_1 = (S_2 + load * F_2) * np.outer(slope, slope) + np.diag(G * bend)
+        cross = np.outer(F_1 * slope, -G * slope / F)
+        self.load, self.gradient, self.hessian = load, -G * slope / F, -(G_1 + cross + cross.T) / F
+        self.contacts, self.residual = load * raw["curvature_square"], float(np.abs(G / S_1).max())
+        return self
+
+
+def minimise(state: State, max_iter: int = 100) -> State:
+    """Newton's method with the moduli of the curvatures, damped where the load would rise or a gap would close."""
+    state.sweep()
+    damping, iteration = 1e-3, 0
+    while state.residual > _SETTLED and iteration < max_iter and damping < 1e4:
+        iteration += 1
+        scale = 1.0 / np.sqrt(np.abs(np.diag(state.hessian)) + 1e-300)
+        curvature, modes = np.linalg.eigh(state.hessian * np.outer(scale, scale))
+        step = -scale * (modes @ ((modes.T @ (scale * state.gradient)) / (np.abs(curvature) + damping)))
+        fraction, k = min(1.0, 0.7 / np.abs(step).max()), len(state.x)
+        while True:
+            trial = State(state.margin, state.x + fraction * step[:k], state.z + fraction * step[k:])
+            if (trial.gaps >= 0.2 * state.gaps).all():
+                break
+            fraction *= 0.5
+        with contextlib.suppress(NumericalError):  # overlaps too close for the grid: the step was too long
+            trial.sweep()
+        slack = 1e-13 * state.load
+        if trial.load <= state.load - slack or (trial.load <= state.load + slack and trial.residual < state.residual):
+            state, damping = trial, max(damping / 10.0, 1e-13)
+        elif state.residual < 1e-10 and damping <= 1e-11:
+            break  # in rounding
+        else:
+            damping *= 10.0
+    state.iterations = iteration
+    return state
+
+
+def load_of(state: State) -> float:
+    value = _core.hard_wall_recursion(state.q, state.y, state.margin)["value"]
+    return float(-entropic(state.q, state.y)[0] / value)
+
+
+def first_step(margin: float) -> State:
+    """One step: from the lowest load on a coarse net of (q_0, y)."""
+    net = [(x, z) for x in np.arange(-9.0, 13.0, 1.5) for z in np.arange(max(0.0, x), x + 7.0, 1.5)]
+    return minimise(min((State(margin, np.array([x]), np.array([z])) for x, z in net), key=load_of))
+
+
+def next_step(state: State) -> State:
+    """One step more, from levels between those at hand that reach further in."""
+    k, x, z = len(state.x), state.x, state.z
+    if k == 1:
+        inward, up, apart = np.meshgrid([2.2, 3.6, 5.5], [0.3, 0.9], [1.3, 2.0])
+        net = np.stack([inward, up, apart], axis=-1).reshape(-1, 3)
+        starts = [State(state.margin, np.r_[x, x + a], np.r_[z + b, z + b + c]) for a, b, c in net]
+        return minimise(min(starts, key=load_of))
+    places, known = np.arange(k + 1) * (k - 1) / k, np.arange(k)
+    further = places / (k - 1) * 1.5 * (x[-1] - x[-2]) / k
+    # ln y grows like 0.7 x
+    return minimise(
+        State(state.margin, np.interp(places, known, x) + further, np.interp(places, known, z) + 0.75 * further)
+    )
+
+
+def replica_symmetric(margin: float) -> float:
+    """Capacity 1/E(margin - h)_+^2."""
+    tail = 0.5 * math.erfc(-margin / math.sqrt(2.0))
+    return 1.0 / ((1.0 + margin**2) * tail + margin * math.exp(-(margin**2) / 2.0) / math.sqrt(2.0 * math.pi))
+
+
+def jamming_load(margin: float, steps: int | None = None, *, rtol: float = 1e-9) -> xr.Dataset:
+    """Jamming load of the spherical perceptron, with k steps of replica symmetry breaking or full breaking.
+
+    Above it, M = load x N random patterns have no weights w on the sphere with w.x > margin.  For margin >= 0 the
+    replica-symmetric value (Gardner's capacity, steps=0) is exact.  For margin < 0 each number of steps gives an upper
+    bound, the minimum of -S/F over overlaps and breakpoints, and full breaking their limit.
+
+    Parameters
+    ----------
+    margin : float from -2.5 to 8
+        The margin kappa, in units where w.x has variance one.
+    steps : int from 0 to 32, optional
+        Number of steps; None for the limit, which is extrapolated from k = 1 .. 20 and has an error estimate.
+    rtol : float from 1e-12 to 1e-3
+        Relative error asked for where the limit is taken.
+
+    Returns
+    -------
+    Dataset
+        ``jamming_load`` and ``jamming_load_error`` (NaN with given steps, as for bounds); ``overlap`` (step), q_0 .. q_{k-1} and 1,
+        and ``breakpoint`` (step), 0 and y_1 .. y_k in units of 1/(1 - q_k); ``contacts``, the number of constraints
+        that touch for each degree of freedom (1, isostatic, in the limit); ``residual`` (relative, of the
+        stationarity), ``min_gap`` (smallest difference of neighbours in ln[q/(1-q)] and ln y), ``iterations``,
+        ``converged``.  Of the limit also ``jamming_load_of_k`` (k); overlaps and breakpoints are then those of the largest k.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or steps are asked for where replica symmetry is exact.
+    NumericalError
+        If levels are too close (margins just below zero, many steps).
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the steps do not settle, or the error estimate stays above rtol.
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> round(float(dg.parisi.jamming_load(-0.5, steps=1).jamming_load), 10)
+    4.7001394877
+    >>> solution = dg.parisi.jamming_load(-0.5, steps=3)
+    >>> round(float(solution.jamming_load), 9), solution.overlap.values.round(4).tolist()
+    (4.696791092, [0.8059, 0.9607, 0.9963, 1.0])
+    """
+    margin = number("margin", margin, "a number from -2.5 to 8", lambda x: -2.5 <= x <= 8.0)
+    rtol = number("rtol", rtol, "a number from 1e-12 to 1e-3", lambda x: 1e-12 <= x <= 1e-3)
+    if steps is not None:
+        steps = integer("steps", steps, 0, 32)
+    if margin >= 0.0 and steps:
+        raise ValueError(f"steps must be 0 or None for margin >= 0, where replica symmetry is exact, got {steps!r}")
+    parameters = {"margin": margin, "steps": steps, "rtol": rtol}
+    if steps == 0 or margin >= 0.0:
+        load = replica_symmetric(margin)
+        error = 1e-15 * load if margin >= 0.0 else math.nan
+        share = 0.5 * math.erfc(-margin / math.sqrt(2.0))
+        symmetric = State(margin, np.zeros(0), np.zeros(0), load, contacts=load * share, residual=0.0)
+        return _dataset(symmetric, error, parameters)
+    state, loads = first_step(margin), []
+    load, error = math.nan, math.nan
+    for k in range(1, (steps or _MOST_STEPS) + 1):
+        if k > 1:
+            state = next_step(state)
+        loads.append(state.load)
+        if state.residual > _CONVERGED:
+            warnings.warn(f"jamming_load: residual {state.residual:.2g} with {k} steps", ConvergenceWarning, 2)
+            return _dataset(state, math.nan, parameters, loads)
+        if steps is None and k >= 8 + k % 2:
+            places = np.arange(2.0 + k % 2, k + 1.0, 2.0)
+            load, error = _limit(places, np.array(loads)[places.astype(int) - 1])
+            if error <= rtol * load:
+                break
+    if steps is not None:
+        return _dataset(state, math.nan, parameters)
+    if error > rtol * load:
+        warnings.warn(f"jamming_load: error estimate {error:.2g} above rtol", ConvergenceWarning, 2)
+    return _dataset(dataclasses.replace(state, load=load), error, parameters, loads)
+
+
+def _limit(k: Array, loads: Array) -> tuple[float, float]:
+    return extrapolate(k, loads, _POWERS[: len(k) - 2])
+
+
+def _dataset(state: State, error: float, parameters: dict[str, Any], loads: list[float] | None = None) -> xr.Dataset:
+    import xarray as xr
+
+    out = xr.Dataset(
+        {
+            "jamming_load": state.load,
+            "jamming_load_error": error,
+            "overlap": ("step", np.r_[state.q, 1.0]),
+            "breakpoint": ("step", np.r_[0.0, state.y]),
+            "contacts": state.contacts,
+            "residual": state.residual,
+            "min_gap": state.gaps.min() if len(state.gaps) else math.nan,
+            "iterations": state.iterations,
+            "converged": state.residual <= _CONVERGED and not error > parameters["rtol"] * state.load,
+        },
+        attrs=provenance("deepglass.parisi.jamming_load", parameters),
+    )
+    if loads is not None:
+        out = out.assign_coords(k=np.arange(1, len(loads) + 1)).assign(jamming_load_of_k=("k", loads))
+    return out
