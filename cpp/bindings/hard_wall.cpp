@@ -45,6 +45,7 @@ py::typing::Dict<py::str, py::object> hard_wall_recursion(const Array& overlap, 
   };
   py::typing::Dict<py::str, py::object> result;
   result["value"] = recursion.value;
+  result["slope"] = recursion.slope;
   result["slope_square"] = array(recursion.slope_square);
   result["breakpoint_slope"] = array(recursion.breakpoint_slope);
   result["curvature_square"] = recursion.curvature_square;

@@ -9,7 +9,7 @@ from . import clusters, deep_perceptron, spin_glass, spin_overlaps
 from .clusters import cluster_tree
 from .deep_perceptron import DeepPerceptron, scan
 from .franz_parisi import franz_parisi
-from .jamming import jamming_load
+from .jamming import jamming_distributions, jamming_load
 from .jamming_exponents import jamming_exponents
 from .mixed import MixedIsing, MixedSpherical, PSpin, SherringtonKirkpatrick
 from .spin_continuum import full_rsb, temperature_scan
@@ -53,6 +53,7 @@ __all__ = [
     "critical_loads",
     "franz_parisi",
     "full_rsb",
+    "jamming_distributions",
     "jamming_exponents",
     "jamming_load",
     "overlap_distribution",

@@ -210,11 +210,12 @@ def jamming_load(margin: float, steps: int | None = None, *, rtol: float = 1e-9)
     Returns
     -------
     Dataset
-        ``jamming_load`` and ``jamming_load_error`` (NaN with given steps, as for bounds); ``overlap`` (step), q_0 .. q_{k-1} and 1,
-        and ``breakpoint`` (step), 0 and y_1 .. y_k in units of 1/(1 - q_k); ``contacts``, the number of constraints
-        that touch for each degree of freedom (1, isostatic, in the limit); ``residual`` (relative, of the
-        stationarity), ``min_gap`` (smallest difference of neighbours in ln[q/(1-q)] and ln y), ``iterations``,
-        ``converged``.  Of the limit also ``jamming_load_of_k`` (k); overlaps and breakpoints are then those of the largest k.
+        ``margin``; ``jamming_load``, ``jamming_load_error`` (NaN with given steps, as for bounds); ``overlap`` (step),
+        q_0 .. q_{k-1} and 1, and ``breakpoint`` (step), 0 and y_1 .. y_k in units of 1/(1 - q_k); ``contacts``, the
+        number of constraints that touch for each degree of freedom (1, isostatic, in the limit); ``residual``
+        (relative, of the stationarity), ``min_gap`` (smallest difference of neighbours in ln[q/(1-q)] and ln y),
+        ``iterations``, ``converged``.  Of the limit also ``jamming_load_of_k`` (k); overlaps and breakpoints are then
+        those of the largest k.
 
     Raises
     ------
@@ -280,6 +281,7 @@ def _dataset(state: State, error: float, parameters: dict[str, Any], loads: list
 
     out = xr.Dataset(
         {
+            "margin": state.margin,
             "jamming_load": state.load,
             "jamming_load_error": error,
             "overlap": ("step", np.r_[state.q, 1.0]),
@@ -295,3 +297,81 @@ def _dataset(state: State, error: float, parameters: dict[str, Any], loads: list
     if loads is not None:
         out = out.assign_coords(k=np.arange(1, len(loads) + 1)).assign(jamming_load_of_k=("k", loads))
     return out
+
+
+def jamming_distributions(
+    solution: xr.Dataset, gaps: npt.ArrayLike | None = None, forces: npt.ArrayLike | None = None
+) -> xr.Dataset:
+    """Distributions of the gaps and of the contact forces at jamming.
+
+    At jamming a constraint either has a gap h - margin > 0 or touches and carries a force proportional to margin - h,
+    where h has the innermost law P_k of the recursion.  With full replica symmetry breaking gaps and forces go like
+    gap^-gamma and force^theta (`jamming_exponents`); k steps follow these laws down to about sqrt(1 - q_{k-1}).
+
+    Parameters
+    ----------
+    solution : Dataset
+        Result of `jamming_load`.
+    gaps : array, shape (n_gaps,), optional
+        Gaps > 0, in units where a pattern has variance one; by default 200 from 1e-4 to 6, evenly in the logarithm.
+    forces : array, shape (n_forces,), optional
+        Forces > 0 in units of their mean; by default the same.
+
+    Returns
+    -------
+    Dataset
+        ``gap_density`` (gap) and ``force_density`` (force), each normalised to one; ``mean_force`` in units of h, and
+        ``touching``, the share of the constraints that touch.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> law = dg.parisi.jamming_distributions(dg.parisi.jamming_load(-0.5, steps=3), forces=[0.5, 1.0, 2.0])
+    >>> law.force_density.values.round(3).tolist(), round(float(law.touching), 4)
+    ([0.58, 0.392, 0.131], 0.2226)
+    """
+    import xarray as xr
+
+    q, y = solution["overlap"].values[:-1], solution["breakpoint"].values[1:]
+    margin = float(solution["margin"])
+    gap, force = (_positive(name, value) for name, value in (("gaps", gaps), ("forces", forces)))
+    if len(q) == 0:  # q = 1: one Gaussian
+
+        def density(h: Array) -> Array:
+            return np.asarray(np.exp(-(h**2) / 2) / math.sqrt(2 * math.pi))
+
+        touching = 0.5 * math.erfc(-margin / math.sqrt(2.0))
+        mean = touching * margin + float(density(np.array(margin)))
+    else:
+        raw = _core.hard_wall_recursion(q, y, margin, gaps=True)
+        touching, mean = raw["curvature_square"], raw["slope"]
+        width, last = 1.0 - q[-1], y[-1]
+
+        def density(h: Array) -> Array:
+            exponent = -((h[:, None] - raw["field"]) ** 2) / (2.0 * width) - last * raw["log_weight"]
+            exponent -= 0.5 * last * np.maximum(margin - h, 0.0)[:, None] ** 2
+            return np.asarray(np.exp(exponent) @ raw["measure"] / math.sqrt(2 * math.pi * width))
+
+    mean /= touching
+    return xr.Dataset(
+        {
+            "gap_density": ("gap", density(margin + gap) / (1.0 - touching)),
+            "force_density": ("force", density(margin - mean * force) * mean / touching),
+            "mean_force": mean,
+            "touching": touching,
+        },
+        coords={"gap": gap, "force": force},
+        attrs=provenance("deepglass.parisi.jamming_distributions", {"margin": margin, "steps": len(q)}),
+    )
+
+
+def _positive(name: str, value: npt.ArrayLike | None) -> Array:
+    x = np.geomspace(1e-4, 6.0, 200) if value is None else np.asarray(value, float)
+    if x.ndim != 1 or not (np.isfinite(x) & (x > 0.0)).all():
+        raise ValueError(f"{name} must be a list of finite numbers > 0, got {value!r}")
+    return x

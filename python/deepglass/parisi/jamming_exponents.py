@@ -1,7 +1,7 @@
-"""Critical exponents of the jamming transition of hard particles and perceptrons, from full replica symmetry breaking.
+"""Critical exponents of jamming, of hard particles and perceptrons, from full replica symmetry breaking.
 
-Near jamming, eps = 1 - q -> 0, the breakpoints grow as y ~ eps^{-1/kappa}, and on the scale t = (h - wall)/sqrt(eps) the
-slope M of f and the density p of fields are, with s = 1 - 1/kappa,
+Near jamming, eps = 1 - q -> 0, the breakpoints grow as y ~ eps^{-1/kappa}, and on the scale t = (h - wall)/sqrt(eps)
+the slope M of f and the density p of fields are, with s = 1 - 1/kappa,
 
     M''/2 + M M' + t M'/2 = (1/kappa - 1/2) M,     M -> -s t before the wall, 0 beyond,
     p''/2 - (p M)' - t p'/2 + eta p = 0,           algebraic at both ends: p ~ |t|^theta and t^{2 eta} = t^{-gamma},
@@ -138,4 +138,4 @@ def jamming_exponents() -> dict[str, float]:
     kappa = float(brentq(scaling.instability, 1.41, 1.42, xtol=1e-14, rtol=1e-14))
     scaling.instability(kappa)
     s = 1.0 - 1.0 / kappa
-    return {"kappa": kappa, "gamma": -2.0 * scaling.eta, "theta": (scaling.eta + s) / (0.5 - s)}
+    return {"kappa": kappa, "gamma": float(-2.0 * scaling.eta), "theta": float((scaling.eta + s) / (0.5 - s))}

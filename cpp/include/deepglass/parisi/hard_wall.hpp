@@ -52,6 +52,7 @@ namespace deepglass::parisi {
 class HardWallRecursion {
  public:
   double value = 0.0;                    // F
+  double slope = 0.0;                    // E f', the same on all levels
   std::vector<double> slope_square;      // (n,)  g_i
   std::vector<double> breakpoint_slope;  // (n,)  dF/dy_i, i = 1..n; the last is 0 in the satisfiable phase
   double curvature_square = 0.0;         // E_{P_n} f_n''^2: at jamming the share of P_n before the wall
@@ -360,6 +361,7 @@ class HardWallRecursion {
     }
     const Level& last = grid_.back();
     const double* const p = last.measure.data();
+    slope = sum(last.points, [&](Index x) { return p[x] * last.slope[at(x)]; });
     breakpoint_slope[at(levels_ - 1)] = sum(last.points, [&](Index x) { return p[x] * by_weight_[at(x)]; });
     curvature_square = sum(last.points, [&](Index x) { return p[x] * touching_[at(x)]; });
     if (!std::isfinite(value)) throw NumericalError("the recursion left the range of numbers");
