@@ -107,20 +107,31 @@ def test_grid_is_fine_enough():
         assert_allclose(coarse[name], fine[name], rtol=1e-11, err_msg=name)
 
 
-def test_load_is_that_of_the_twin_and_its_gradient_is_right():
-    state = jamming.State(-0.7, np.array([1.4, 3.1]), np.array([2.8, 4.3]))
-    state.sweep()
-    assert state.load == pytest.approx(reference.jamming_load(state.q, state.y, -0.7), rel=1e-11)
+@pytest.mark.parametrize("load", [None, 4.4])
+def test_value_is_that_of_the_twin_and_has_the_right_derivatives(load):
+    x, z = np.array([1.4, 3.1]), np.array([2.8, 4.3])
+    if load is not None:
+        x, z = np.array([1.4, 2.3, 3.1]), np.array([-1.5, -0.3])
+    here, n = np.r_[x, z], len(x)
+
+    def state(point):
+        return jamming.State(-0.7, point[:n], point[n:], load).sweep()
+
+    found = state(here)
+    wanted = (
+        reference.jamming_load(found.q, found.y, -0.7)
+        if load is None
+        else reference.free_entropy(found.q, found.y, load, -0.7)
+    )
+    assert found.value == pytest.approx(wanted, rel=1e-11)
+    assert found.measure() == found.value
     step = 1e-3
-    for j, unit in enumerate(np.eye(4)):
-        ahead = [
-            jamming.State(-0.7, state.x + s * step * unit[:2], state.z + s * step * unit[2:]) for s in (-2, -1, 1, 2)
-        ]
-        low, left, right, high = (trial.sweep() for trial in ahead)
-        slope = (low.load - 8 * left.load + 8 * right.load - high.load) / (12 * step)
-        assert state.gradient[j] == pytest.approx(slope, rel=1e-8)
+    for j, unit in enumerate(np.eye(len(here))):
+        low, left, right, high = (state(here + s * step * unit) for s in (-2, -1, 1, 2))
+        slope = (low.value - 8 * left.value + 8 * right.value - high.value) / (12 * step)
+        assert found.gradient[j] == pytest.approx(slope, rel=1e-8)
         bend = (low.gradient - 8 * left.gradient + 8 * right.gradient - high.gradient) / (12 * step)
-        assert_allclose(state.hessian[j], bend, rtol=1e-7, atol=1e-9)
+        assert_allclose(found.hessian[j], bend, rtol=1e-7, atol=1e-9)
 
 
 # ---- loads: independent NumPy solver (theory notes, section 4) ----
@@ -258,6 +269,72 @@ def test_exponents():
 def test_exponents_by_shooting():
     found = dg.parisi.jamming_exponents()
     assert_allclose(reference.jamming_exponents(), [found[name] for name in ("kappa", "gamma", "theta")], atol=1e-11)
+
+
+# ---- the satisfiable phase ----
+
+
+@pytest.mark.parametrize(
+    ("load", "overlap", "entropy", "replicon"),
+    [
+        (0.5, 0.307393175380, -0.377669575132, 0.800642354),
+        (1.0, 0.585311851791, -0.855820596715, 0.602458677),
+        (1.5, 0.821721186839, -1.589208239695, 0.388637902),
+    ],
+)
+def test_replica_symmetric_phase(load, overlap, entropy, replicon):
+    found = dg.parisi.satisfiable_perceptron(load, 0.0)
+    assert found.overlap_ea == pytest.approx(overlap, abs=2e-12)
+    assert found.free_entropy == pytest.approx(entropy, abs=5e-12)
+    assert found.replicon == pytest.approx(replicon, abs=1e-9)
+    assert found.sizes["step"] == 1
+
+
+def test_symmetry_breaks_at_the_almeida_thouless_load():
+    assert dg.parisi.satisfiable_perceptron(3.9507, -0.5).sizes["step"] == 1
+    above = dg.parisi.satisfiable_perceptron(3.9508, -0.5, 0)
+    assert above.replicon < 0.0
+    assert dg.parisi.satisfiable_perceptron(3.95070131, -0.5, 0).replicon == pytest.approx(0.0, abs=2e-9)
+
+
+def test_steps_approach_full_breaking():
+    found = dg.parisi.satisfiable_perceptron(4.5, -0.5)
+    # this solver with k = 12 and powers 4 .. 7, 2 .. 5
+    assert found.free_entropy == pytest.approx(-3.65659390429, abs=2e-9)
+    assert abs(found.free_entropy + 3.65659390429) < 2 * found.free_entropy_error
+    assert found.overlap_ea == pytest.approx(1 - 0.0117084025, abs=1e-7)
+    assert abs(1 - found.overlap_ea - 0.0117084025) < 2 * found.overlap_ea_error
+    of_k = found.free_entropy_of_k.values - float(found.free_entropy)
+    assert (of_k > 0).all()
+    assert of_k[3] / of_k[7] == pytest.approx(16.0, rel=0.05)  # k^-4
+    one, two = (dg.parisi.satisfiable_perceptron(4.5, -0.5, k) for k in (1, 2))
+    assert one.free_entropy == pytest.approx(float(found.free_entropy_of_k[0]), abs=1e-12)
+    assert one.replicon < two.replicon < found.replicon < 0.0
+    for left, right in ((one.overlap_ea, two.overlap_ea), (two.overlap_ea, found.overlap_ea)):
+        assert left < right
+
+
+@pytest.mark.slow
+def test_free_entropy_ends_at_jamming():
+    # ds/dload = E f_0 at fixed order parameters; 1 - q_EA ~ (distance from jamming)^kappa
+    jammed = float(dg.parisi.jamming_load(-0.5, rtol=1e-10).jamming_load)
+    distance = np.array([0.002, 0.001, 0.0005])
+    apart = [1 - float(dg.parisi.satisfiable_perceptron(jammed - d, -0.5, rtol=1e-6).overlap_ea) for d in distance]
+    slope = np.diff(np.log(apart)) / np.diff(np.log(distance))
+    kappa = dg.parisi.jamming_exponents()["kappa"]
+    assert_allclose(slope, kappa, rtol=0.03)
+    assert abs(slope[1] - kappa) < abs(slope[0] - kappa)
+
+
+def test_where_steps_do_not_exist_it_is_said():
+    with pytest.raises(NumericalError, match=r"unsatisfiable: the load 2\.1 is not below the jamming load 2"):
+        dg.parisi.satisfiable_perceptron(2.1, 0.0)
+    with pytest.raises(NumericalError, match=r"jamming load 4\.69659724"):
+        dg.parisi.satisfiable_perceptron(4.697, -0.5)
+    with pytest.raises(NumericalError, match="replica symmetry is stable"):
+        dg.parisi.satisfiable_perceptron(1.0, 0.0, 1)
+    with pytest.raises(ValueError, match="load must be a finite number > 0"):
+        dg.parisi.satisfiable_perceptron(0.0, 0.0)
 
 
 # ---- bad input and failure ----

@@ -12,6 +12,7 @@ from .franz_parisi import franz_parisi
 from .jamming import jamming_distributions, jamming_load
 from .jamming_exponents import jamming_exponents
 from .mixed import MixedIsing, MixedSpherical, PSpin, SherringtonKirkpatrick
+from .satisfiable import satisfiable_perceptron
 from .spin_continuum import full_rsb, temperature_scan
 from .spin_glass import almeida_thouless
 from .spin_states import complexity
@@ -58,6 +59,7 @@ __all__ = [
     "jamming_load",
     "overlap_distribution",
     "satisfiable_load_bound",
+    "satisfiable_perceptron",
     "scan",
     "solve",
     "temperature_scan",

@@ -39,63 +39,72 @@ __all__ = ["jamming_distributions", "jamming_load"]
 
 Array = npt.NDArray[np.float64]
 
-# Of d(load), relative to that of S.  Rounding leaves 1e-15 to 1e-13; the load errs by the square.
-_SETTLED, _CONVERGED = 3e-13, 1e-9
-# Steps of full_rsb, and the powers of 1/k in what is left (measured; all from the fourth on).
-_MOST_STEPS, _POWERS = 20, (4, 5, 6, 7, 8)
+# Steps closer than this, in ln[q/(1-q)] or in ln y, have merged.
+_MERGED = 1e-3
+# Of d(load), relative to that of S.  Rounding leaves 1e-15 to 1e-9; the load errs by the square.
+_SETTLED, _CONVERGED = 3e-12, 1e-8
+# The largest number of steps in a sequence, and the first of the powers of 1/k in what is left (measured).
+_MOST_STEPS, _FIRST_POWER = 20, 4
 
 
 def entropic(q: Array, y: Array) -> tuple[float, Array, Array]:
-    """Give S, its gradient by (q, y) and its Hessian; dS/dq_i = (y_{i+1} - y_i) M_i/2."""
-    k = len(q)
-    v, inner = np.diff(np.r_[0.0, q, 1.0]), np.triu(np.ones((k, k)))
-    D = 1.0 + inner @ (y * v[1:])  # D_1 .. D_k
-    after = np.r_[D[1:], 1.0]
+    """Give S, its gradient by (q, y) and its Hessian; dS/dq_i = (y_{i+1} - y_i) M_i/2.
 
-    def shifted(x: Array) -> Array:
-        return np.vstack([x[1:], np.zeros(k)])
-
-    v_q = np.eye(k + 1, k) - np.eye(k + 1, k, -1)
+    At jamming, with as many q as y, q_k = 1 and D_{k+1} = 1; in the satisfiable phase D_{k+1} = 1 - q_k and S has
+    (1/2) ln D_{k+1} more.
+    """
+    n, k = len(q), len(y)
+    v, inner = np.diff(np.r_[0.0, q, 1.0][: k + 2]), np.triu(np.ones((k + 1, k)))
+    v_q = (np.eye(k + 1) - np.eye(k + 1, k=-1))[:, :n]
+    D = inner @ (y * v[1:]) + (1.0 if n == k else 1.0 - q[-1])  # D_1 .. D_{k+1}
     D_q, D_y = inner @ (y[:, None] * v_q[1:]), inner * v[1:]
-    # M_i = q_0/D_1^2 + sum_{j<=i} v_j/(D_j D_{j+1})
-    terms = np.r_[q[0] / D[0] ** 2, (v[1:] / (D * after))[:-1]]
+    if n > k:
+        D_q[:, -1] -= 1.0
+    terms = np.r_[q[0] / D[0] ** 2, v[1:] / (D[1:] * D[:-1])]  # of M_i = q_0/D_1^2 + sum_{j<=i} v_j/(D_j D_{j+1})
 
     def slope(v_x: Array, D_x: Array) -> Array:
-        relative = v_x[:-1] / v[:-1, None]
-        relative[0] -= 2.0 * D_x[0] / D[0]
-        relative[1:] -= (D_x / D[:, None] + shifted(D_x) / after[:, None])[:-1]
-        return np.cumsum(terms[:, None] * relative, axis=0)
+        relative, D_x = v_x / v[:, None], D_x / D[:, None]
+        relative[0] -= 2.0 * D_x[0]
+        relative[1:] -= D_x[1:] + D_x[:-1]
+        return np.asarray(np.cumsum(terms[:, None] * relative, axis=0)[:n])
 
-    M, M_q, M_y = np.cumsum(terms), slope(v_q, D_q), slope(np.zeros((k + 1, k)), D_y)
-    log, outer, inward = np.log(D / after), D_y / D[:, None], shifted(D_y) / after[:, None]
-    log_y = outer - inward
-    value = 0.5 * float((log / y).sum() + q[0] / D[0])
-    by_y = 0.5 * (-log / y**2 + (log_y / y[:, None]).sum(axis=0) - q[0] / D[0] ** 2 * D_y[0])
+    M, M_q, M_y = np.cumsum(terms)[:n], slope(v_q, D_q), slope(np.zeros((k + 1, k)), D_y)
+    log, relative_y = -np.diff(np.log(D)), D_y / D[:, None]
+    log_y, squares = -np.diff(relative_y, axis=0), relative_y[:, :, None] * relative_y[:, None, :]
+    value = 0.5 * float(np.log(D[-1]) + (log / y).sum() + q[0] / D[0])
+    by_y = 0.5 * (-log / y**2 + (log_y / y[:, None]).sum(axis=0) - q[0] / D[0] * relative_y[0])
     yy = np.diag(2.0 * log / y**3) - log_y / y[:, None] ** 2 - (log_y / y[:, None] ** 2).T
-    yy += (inward.T / y) @ inward - (outer.T / y) @ outer + 2.0 * q[0] / D[0] ** 3 * np.outer(D_y[0], D_y[0])
-    weight, weight_y = weights(y)
-    gradient = np.r_[-weight * M, by_y]
+    yy += np.tensordot(1.0 / y, np.diff(squares, axis=0), 1) + 2.0 * q[0] / D[0] * squares[0]
+    weight, weight_y = weights(n, y)
     mixed = -weight[:, None] * M_y - weight_y * M[:, None]
-    return value, gradient, np.block([[-weight[:, None] * M_q, mixed], [mixed.T, 0.5 * yy]])
+    return (
+        value,
+        np.r_[-weight * M, by_y],
+        np.block([[-weight[:, None] * M_q, mixed], [mixed.T, 0.5 * yy]]),
+    )
 
 
-def weights(y: Array) -> tuple[Array, Array]:
-    """(y_i - y_{i+1})/2, i = 0 .. k-1, and its derivatives by y_1 .. y_k."""
-    k = len(y)
-    return (np.r_[0.0, y[:-1]] - y) / 2.0, (np.eye(k, k, -1) - np.eye(k)) / 2.0
+def weights(n: int, y: Array) -> tuple[Array, Array]:
+    """(y_i - y_{i+1})/2, i = 0 .. n-1, and its derivatives by y_1 .. y_k; y_{k+1} = 1 in the satisfiable phase."""
+    return -np.diff(np.r_[0.0, y, 1.0][: n + 1]) / 2.0, (np.eye(n, len(y), -1) - np.eye(n, len(y))) / 2.0
 
 
 @dataclasses.dataclass
 class State:
-    """-S/F at x_i = ln[q_i/(1 - q_i)] and z_i = ln y_i, its gradient and Hessian by (x, z)."""
+    """What is minimised, at x_i = ln[q_i/(1 - q_i)] and z, its gradient and its Hessian by (x, z).
+
+    At jamming, without a load, it is the load -S/F, and z_i = ln y_i; with a load, in the satisfiable phase, the free
+    entropy S + load F, and z_i = ln[m_i/(1 - m_i)].
+    """
 
     margin: float
     x: Array
     z: Array
-    load: float = math.nan
+    load: float | None = None
+    value: float = math.nan
     gradient: Array = dataclasses.field(default_factory=lambda: np.zeros(0))
     hessian: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
-    contacts: float = math.nan
+    curvature_square: float = math.nan  # at jamming: share of the constraints that touch
     residual: float = math.inf
     iterations: int = 0
 
@@ -105,33 +114,45 @@ class State:
 
     @property
     def y(self) -> Array:
-        return np.exp(self.z)
+        return np.exp(self.z) if self.load is None else np.asarray(1.0 / (1.0 + np.exp(-self.z)))
 
     @property
     def gaps(self) -> Array:
         """Of neighbours in x and in z: what would be zero where steps merge."""
         return np.concatenate([np.diff(self.x), np.diff(self.z)])
 
+    def measure(self) -> float:
+        """Value alone."""
+        raw = _core.hard_wall_recursion(self.q, self.y, self.margin, jamming=self.load is None)
+        S, F = entropic(self.q, self.y)[0], raw["value"]
+        return float(-S / F if self.load is None else S + self.load * F)
+
     def sweep(self) -> State:
-        q, y = self.q, self.y
-        raw = _core.hard_wall_recursion(q, y, self.margin, hessian=True)
+        q, y, k = self.q, self.y, len(self.z)
+        raw = _core.hard_wall_recursion(q, y, self.margin, jamming=self.load is None, hessian=True)
         S, S_1, S_2 = entropic(q, y)
-        F, g, (weight, weight_y) = raw["value"], raw["slope_square"], weights(y)
-        F_1 = np.r_[weight * g, raw["breakpoint_slope"]]
-        mixed = weight[:, None] * raw["breakpoint_jacobian"] + weight_y * g[:, None]
-        F_2 = np.block([[weight[:, None] * raw["overlap_jacobian"], mixed], [mixed.T, raw["breakpoint_hessian"]]])
-        load = -S / F
-        # load_1 = -G/F,  load_2 = -(G_1 + F_1 load_1 + load_1 F_1)/F  with  G = S_1 + load F_1; then by x and z
-        G, slope, bend = S_1 + load * F_1, np.r_[q * (1.0 - q), y], np.r_[q * (1.0 - q) * (1.0 - 2.0 * q), y]
-        G_1 = (S_2 + load * F_2) * np.outer(slope, slope) + np.diag(G * bend)
-        cross = np.outer(F_1 * slope, -G * slope / F)
-        self.load, self.gradient, self.hessian = load, -G * slope / F, -(G_1 + cross + cross.T) / F
-        self.contacts, self.residual = load * raw["curvature_square"], float(np.abs(G / S_1).max())
+        F, g, (weight, weight_y) = raw["value"], raw["slope_square"], weights(len(q), y)
+        F_1 = np.r_[weight * g, raw["breakpoint_slope"][:k]]
+        mixed = weight[:, None] * raw["breakpoint_jacobian"][:, :k] + weight_y * g[:, None]
+        F_2 = np.block(
+            [[weight[:, None] * raw["overlap_jacobian"], mixed], [mixed.T, raw["breakpoint_hessian"][:k, :k]]]
+        )
+        load = -S / F if self.load is None else self.load
+        slope = np.r_[q * (1.0 - q), y if self.load is None else y * (1.0 - y)]
+        bend = slope * np.r_[1.0 - 2.0 * q, np.ones(k) if self.load is None else 1.0 - 2.0 * y]
+        G = S_1 + load * F_1
+        self.gradient, self.hessian = G * slope, (S_2 + load * F_2) * np.outer(slope, slope) + np.diag(G * bend)
+        if self.load is None:  # -S/F
+            self.gradient = -self.gradient / F
+            cross = np.outer(F_1 * slope, self.gradient)
+            self.hessian = -(self.hessian + cross + cross.T) / F
+        self.value = load if self.load is None else S + load * F
+        self.curvature_square, self.residual = raw["curvature_square"], float(np.abs(G / S_1).max())
         return self
 
 
 def minimise(state: State, max_iter: int = 100) -> State:
-    """Newton's method with the moduli of the curvatures, damped where the load would rise or a gap would close."""
+    """Newton's method with the moduli of the curvatures, damped where the value would rise or a gap would close."""
     state.sweep()
     damping, iteration = 1e-3, 0
     while state.residual > _SETTLED and iteration < max_iter and damping < 1e4:
@@ -141,14 +162,15 @@ def minimise(state: State, max_iter: int = 100) -> State:
         step = -scale * (modes @ ((modes.T @ (scale * state.gradient)) / (np.abs(curvature) + damping)))
         fraction, k = min(1.0, 0.7 / np.abs(step).max()), len(state.x)
         while True:
-            trial = State(state.margin, state.x + fraction * step[:k], state.z + fraction * step[k:])
-            if (trial.gaps >= 0.2 * state.gaps).all():
+            trial = State(state.margin, state.x + fraction * step[:k], state.z + fraction * step[k:], state.load)
+            if (trial.gaps >= np.maximum(0.2 * state.gaps, _MERGED)).all() or fraction < 1e-6:
                 break
             fraction *= 0.5
         with contextlib.suppress(NumericalError):  # overlaps too close for the grid: the step was too long
             trial.sweep()
-        slack = 1e-13 * state.load
-        if trial.load <= state.load - slack or (trial.load <= state.load + slack and trial.residual < state.residual):
+        slack = 1e-13 * abs(state.value)
+        change = trial.value - state.value
+        if change <= -slack or (change <= slack and trial.residual < state.residual):
             state, damping = trial, max(damping / 10.0, 1e-13)
         elif state.residual < 1e-10 and damping <= 1e-11:
             break  # in rounding
@@ -158,31 +180,30 @@ def minimise(state: State, max_iter: int = 100) -> State:
     return state
 
 
-def load_of(state: State) -> float:
-    value = _core.hard_wall_recursion(state.q, state.y, state.margin)["value"]
-    return float(-entropic(state.q, state.y)[0] / value)
-
-
 def first_step(margin: float) -> State:
     """One step: from the lowest load on a coarse net of (q_0, y)."""
     net = [(x, z) for x in np.arange(-9.0, 13.0, 1.5) for z in np.arange(max(0.0, x), x + 7.0, 1.5)]
-    return minimise(min((State(margin, np.array([x]), np.array([z])) for x, z in net), key=load_of))
+    return minimise(min((State(margin, np.array([x]), np.array([z])) for x, z in net), key=State.measure))
 
 
 def next_step(state: State) -> State:
-    """One step more, from levels between those at hand that reach further in."""
+    """One step more, from levels between those at hand."""
     k, x, z = len(state.x), state.x, state.z
     if k == 1:
         inward, up, apart = np.meshgrid([2.2, 3.6, 5.5], [0.3, 0.9], [1.3, 2.0])
         net = np.stack([inward, up, apart], axis=-1).reshape(-1, 3)
         starts = [State(state.margin, np.r_[x, x + a], np.r_[z + b, z + b + c]) for a, b, c in net]
-        return minimise(min(starts, key=load_of))
-    places, known = np.arange(k + 1) * (k - 1) / k, np.arange(k)
-    further = places / (k - 1) * 1.5 * (x[-1] - x[-2]) / k
-    # ln y grows like 0.7 x
-    return minimise(
-        State(state.margin, np.interp(places, known, x) + further, np.interp(places, known, z) + 0.75 * further)
-    )
+        return minimise(min(starts, key=State.measure))
+    return minimise(State(state.margin, between(x, k + 1), between(z, k + 1)))
+
+
+def between(levels: Array, n: int, offset: float = 0.0) -> Array:
+    """Give n levels on the line through those at hand, the i-th at (i + offset)/(n - 1 + 2 offset)."""
+    k = len(levels)
+    known, wanted = ((np.arange(size) + offset) / (size - 1.0 + 2.0 * offset) for size in (k, n))
+    left = np.clip(np.searchsorted(known, wanted) - 1, 0, k - 2)
+    slope = np.diff(levels) / np.diff(known)
+    return np.asarray(levels[left] + slope[left] * (wanted - known[left]))
 
 
 def replica_symmetric(margin: float) -> float:
@@ -249,31 +270,34 @@ def jamming_load(margin: float, steps: int | None = None, *, rtol: float = 1e-9)
         load = replica_symmetric(margin)
         error = 1e-15 * load if margin >= 0.0 else math.nan
         share = 0.5 * math.erfc(-margin / math.sqrt(2.0))
-        symmetric = State(margin, np.zeros(0), np.zeros(0), load, contacts=load * share, residual=0.0)
+        symmetric = State(margin, np.zeros(0), np.zeros(0), value=load, curvature_square=share, residual=0.0)
         return _dataset(symmetric, error, parameters)
     state, loads = first_step(margin), []
     load, error = math.nan, math.nan
     for k in range(1, (steps or _MOST_STEPS) + 1):
         if k > 1:
             state = next_step(state)
-        loads.append(state.load)
+        loads.append(state.value)
         if state.residual > _CONVERGED:
             warnings.warn(f"jamming_load: residual {state.residual:.2g} with {k} steps", ConvergenceWarning, 2)
             return _dataset(state, math.nan, parameters, loads)
-        if steps is None and k >= 8 + k % 2:
-            places = np.arange(2.0 + k % 2, k + 1.0, 2.0)
-            load, error = _limit(places, np.array(loads)[places.astype(int) - 1])
+        if steps is None and k >= 8:
+            load, error = limit(loads)
             if error <= rtol * load:
                 break
     if steps is not None:
         return _dataset(state, math.nan, parameters)
     if error > rtol * load:
         warnings.warn(f"jamming_load: error estimate {error:.2g} above rtol", ConvergenceWarning, 2)
-    return _dataset(dataclasses.replace(state, load=load), error, parameters, loads)
+    return _dataset(dataclasses.replace(state, value=load), error, parameters, loads)
 
 
-def _limit(k: Array, loads: Array) -> tuple[float, float]:
-    return extrapolate(k, loads, _POWERS[: len(k) - 2])
+def limit(values: list[float], first_power: int = _FIRST_POWER) -> tuple[float, float]:
+    """Limit of the values at k = 1, 2, .., and its error, from every second one: the surest of some extrapolations."""
+    k = np.arange(2.0 - len(values) % 2, len(values) + 1.0, 2.0)
+    some = np.array(values)[k.astype(int) - 1]
+    fits = (extrapolate(k, some, tuple(range(first_power, first_power + n))) for n in range(2, min(6, len(k) - 1)))
+    return min(fits, key=lambda fit: fit[1])
 
 
 def _dataset(state: State, error: float, parameters: dict[str, Any], loads: list[float] | None = None) -> xr.Dataset:
@@ -282,15 +306,15 @@ def _dataset(state: State, error: float, parameters: dict[str, Any], loads: list
     out = xr.Dataset(
         {
             "margin": state.margin,
-            "jamming_load": state.load,
+            "jamming_load": state.value,
             "jamming_load_error": error,
             "overlap": ("step", np.r_[state.q, 1.0]),
             "breakpoint": ("step", np.r_[0.0, state.y]),
-            "contacts": state.contacts,
+            "contacts": state.value * state.curvature_square,
             "residual": state.residual,
             "min_gap": state.gaps.min() if len(state.gaps) else math.nan,
             "iterations": state.iterations,
-            "converged": state.residual <= _CONVERGED and not error > parameters["rtol"] * state.load,
+            "converged": state.residual <= _CONVERGED and not error > parameters["rtol"] * state.value,
         },
         attrs=provenance("deepglass.parisi.jamming_load", parameters),
     )
@@ -333,7 +357,7 @@ def jamming_distributions(
     >>> import deepglass as dg
     >>> law = dg.parisi.jamming_distributions(dg.parisi.jamming_load(-0.5, steps=3), forces=[0.5, 1.0, 2.0])
     >>> law.force_density.values.round(3).tolist(), round(float(law.touching), 4)
-    ([0.58, 0.392, 0.131], 0.2226)
+    ([0.608, 0.524, 0.173], 0.2226)
     """
     import xarray as xr
 

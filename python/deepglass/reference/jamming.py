@@ -73,7 +73,8 @@ def recursion(overlap: ArrayLike, breakpoints: ArrayLike, margin: float, *, jamm
     f, slope, by_y, curved = terminal(margin - h, width, y[n] if jamming else None)
 
     # Outwards: f_i, f_i' and T_i, whose rows sum to one.
-    fs, slopes, kernels = [f], [slope], []
+    fs, slopes = [f], [slope]
+    kernels: list[Array] = []
     for i in range(n - 1, 0, -1):
         exponent = -((h[:, None] - h) ** 2) / (2 * variance[i]) + y[i] * fs[0]
         log_norm = logsumexp(exponent, axis=1)
@@ -93,18 +94,30 @@ def recursion(overlap: ArrayLike, breakpoints: ArrayLike, margin: float, *, jamm
     return HardWall(value, float(p @ slope), np.array(g), np.array([*by, p @ by_y]), float(p @ curved))
 
 
-def jamming_load(overlap: ArrayLike, breakpoints: ArrayLike, margin: float) -> float:
-    """-S/F at given overlaps and breakpoints: an upper bound on the load, lowest where it is stationary.
+def entropy(overlap: ArrayLike, breakpoints: ArrayLike) -> float:
+    """(1/2) [ ln D_{k+1} + sum_i ln(D_i/D_{i+1})/y_i + q_0/D_1 ],  D_i = D_{i+1} + y_i (q_i - q_{i-1}).
 
-    S = (1/2) [ sum_i ln(D_i/D_{i+1})/y_i + q_0/D_1 ],  D_i = D_{i+1} + y_i (q_i - q_{i-1}),  D_{n+1} = 1.
+    q_0 .. q_k and D_{k+1} = 1 - q_k; at jamming, with as many overlaps as y_i, q_k = 1 and D_{k+1} = 1.
     """
-    q, y = np.r_[np.asarray(overlap, float), 1.0], np.asarray(breakpoints, float)
-    D, entropy = 1.0, 0.0
+    q, y = np.asarray(overlap, float), np.asarray(breakpoints, float)
+    D = 1.0 if len(q) == len(y) else 1.0 - q[-1]
+    q = np.r_[q, 1.0]
+    total = np.log(D)
     for i in range(len(y), 0, -1):
         outer = D + y[i - 1] * (q[i] - q[i - 1])
-        entropy += np.log(outer / D) / y[i - 1] / 2
+        total += np.log(outer / D) / y[i - 1]
         D = outer
-    return float(-(entropy + q[0] / D / 2) / recursion(overlap, breakpoints, margin).value)
+    return float(total + q[0] / D) / 2
+
+
+def jamming_load(overlap: ArrayLike, breakpoints: ArrayLike, margin: float) -> float:
+    """-S/F at given overlaps and breakpoints: an upper bound on the load, lowest where it is stationary."""
+    return -entropy(overlap, breakpoints) / recursion(overlap, breakpoints, margin).value
+
+
+def free_entropy(overlap: ArrayLike, breakpoints: ArrayLike, load: float, margin: float) -> float:
+    """S + load F at given overlaps and breakpoints, in the satisfiable phase."""
+    return entropy(overlap, breakpoints) + load * recursion(overlap, breakpoints, margin, jamming=False).value
 
 
 def jamming_exponents(left: float = 12.0, right: float = 8.0) -> tuple[float, float, float]:
@@ -135,7 +148,7 @@ def jamming_exponents(left: float = 12.0, right: float = 8.0) -> tuple[float, fl
             options = {"method": "DOP853", "rtol": 1e-12, "atol": [1e-22, 1e-22, 1e-14, 1e-14, 1e-14]}
             x = solve_ivp(fields, (t, 0.0), start, args=(kappa, eta, straight), **options).y[:, -1]
             ends.append([x[0], x[1] - straight, x[3] / x[2], x[4] / x[2]])
-        return np.subtract(*ends)
+        return np.array(ends[0]) - np.array(ends[1])
 
     found = root(miss, [1.41, -0.2, 1.3, 0.11], tol=1e-13)
     kappa, eta = found.x[:2]
