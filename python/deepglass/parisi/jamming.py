@@ -40,7 +40,7 @@ __all__ = ["jamming_distributions", "jamming_load"]
 Array = npt.NDArray[np.float64]
 
 # Steps closer than this, in ln[q/(1-q)] or in ln y, have merged.
-_MERGED = 1e-3
+_MERGED = 1e-4
 # Of d(load), relative to that of S.  Rounding leaves 1e-15 to 1e-9; the load errs by the square.
 _SETTLED, _CONVERGED = 3e-12, 1e-8
 # The largest number of steps in a sequence, and the first of the powers of 1/k in what is left (measured).

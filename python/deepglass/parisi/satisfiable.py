@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["satisfiable_perceptron"]
 
+# One step is a solution of its own, not two overlaps that have merged, from this difference in ln[q/(1-q)] on.
+_APART = 0.05
+
 
 def replicon(state: State) -> float:
     return float(1.0 - (state.load or 0.0) * (1.0 - state.q[-1]) ** 2 * state.curvature_square)
@@ -53,23 +56,29 @@ def first_step(symmetric: State) -> State:
 
 
 def next_step(state: State) -> State:
-    k, width = len(state.z), state.x[-1] - state.x[0]
-    z = state.z + np.array([-0.11, 0.11]) * width if k == 1 else between(state.z, k + 1, 0.5)
-    return minimise(State(state.margin, between(state.x, k + 2), z, state.load))
+    k, x, z, width = len(state.z), state.x, state.z, state.x[-1] - state.x[0]
+    if k > 1:
+        return minimise(State(state.margin, between(x, k + 2), between(z, k + 1, 0.5), state.load))
+    # A continuum between the two overlaps, or one that begins within the states.
+    apart = [(between(x, 3), z + np.array([-0.11, 0.11]) * width)]
+    inner = min(width, 2.0) * np.array([0.1, 0.4])
+    apart += [(np.r_[x[0], x[1] - a, x[1] + a], np.r_[z, z + b]) for a in inner for b in (0.3, 1.0, 2.0)]
+    return minimise(min((State(state.margin, *start, state.load) for start in apart), key=State.measure))
 
 
 def satisfiable_perceptron(load: float, margin: float, steps: int | None = None, *, rtol: float = 1e-9) -> xr.Dataset:
     """Overlaps and free entropy of the spherical perceptron, with k steps of replica symmetry breaking or full RSB.
 
     Random patterns, hard constraints w.x > margin, load = M/N below jamming.  Replica symmetry is exact where its
-    replicon is positive: for every margin >= 0, and for margin < 0 at small loads.
+    replicon is positive: for every margin >= 0, and for margin < 0 at small loads.  Beyond, one step is exact where its
+    replicon is positive (margins below about -1.5, not too close to jamming), and full breaking else.
 
     Parameters
     ----------
     load : float > 0
         M/N, below the jamming load.
-    margin : float from -2.5 to 8
-        The margin kappa, in units where w.x has variance one.
+    margin : float from -2 to 8
+        The margin kappa, in units where w.x has variance one.  (Below -2.05 symmetry breaks in a jump.)
     steps : int from 0 to 32, optional
         Number of steps; None for the limit, which is extrapolated and has error estimates.
     rtol : float from 1e-12 to 1e-3
@@ -104,7 +113,7 @@ def satisfiable_perceptron(load: float, margin: float, steps: int | None = None,
     (-3.656593904, 0.988292)
     """
     load = number("load", load, "a finite number > 0", lambda x: x > 0.0)
-    margin = number("margin", margin, "a number from -2.5 to 8", lambda x: -2.5 <= x <= 8.0)
+    margin = number("margin", margin, "a number from -2 to 8", lambda x: -2.0 <= x <= 8.0)
     rtol = number("rtol", rtol, "a number from 1e-12 to 1e-3", lambda x: 1e-12 <= x <= 1e-3)
     if steps is not None:
         steps = integer("steps", steps, 0, 32)
@@ -113,13 +122,15 @@ def satisfiable_perceptron(load: float, margin: float, steps: int | None = None,
     state = replica_symmetric(load, margin)
     stable = replicon(state) >= 0.0
     if steps == 0 or (steps is None and stable):
-        return _dataset(state, *([1e-14, 1e-14] if stable else [math.nan] * 2), parameters)
+        error = 1e-14 if stable else math.nan
+        return _dataset(state, error, error, parameters)
     if stable:
         raise NumericalError(
             f"no solution with {steps} steps: replica symmetry is stable (replicon {replicon(state):.3g})"
         )
     _check_load(load, margin, steps)
-    entropies, overlaps = [], []
+    entropies: list[float] = []
+    overlaps: list[float] = []
     entropy, error = math.nan, math.nan
     for k in range(1, (steps or _MOST_STEPS) + 1):
         state = next_step(state) if k > 1 else first_step(state)
@@ -130,6 +141,10 @@ def satisfiable_perceptron(load: float, margin: float, steps: int | None = None,
                 f"satisfiable_perceptron: residual {state.residual:.2g} with {k} steps", ConvergenceWarning, 2
             )
             return _dataset(state, math.nan, math.nan, parameters, entropies)
+        if replicon(state) >= 0.0 and state.gaps[0] > _APART:  # stable
+            if k < (steps or k):
+                raise NumericalError(f"no solution with {steps} steps: that with {k} is stable")
+            return _dataset(state, 1e-14, 1e-14, parameters, entropies if steps is None else None)
         if steps is None and k >= 8:
             entropy, error = limit(entropies)
             if error <= rtol * max(1.0, abs(entropy)):

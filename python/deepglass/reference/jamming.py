@@ -148,7 +148,7 @@ def jamming_exponents(left: float = 12.0, right: float = 8.0) -> tuple[float, fl
             options = {"method": "DOP853", "rtol": 1e-12, "atol": [1e-22, 1e-22, 1e-14, 1e-14, 1e-14]}
             x = solve_ivp(fields, (t, 0.0), start, args=(kappa, eta, straight), **options).y[:, -1]
             ends.append([x[0], x[1] - straight, x[3] / x[2], x[4] / x[2]])
-        return np.array(ends[0]) - np.array(ends[1])
+        return np.asarray(np.array(ends[0]) - np.array(ends[1]))
 
     found = root(miss, [1.41, -0.2, 1.3, 0.11], tol=1e-13)
     kappa, eta = found.x[:2]

@@ -1,19 +1,20 @@
 // The Parisi recursion of a field h that must not fall below a wall (spherical perceptron of margin `wall`):
-// overlaps 0 < q_0 < .. < q_{n-1} < 1, weights 0 = y_0 < y_1 < .. < y_{n-1}, G_i the Gaussian of variance v_i
-// = q_i - q_{i-1} (v_0 = q_0), s^2 = 1 - q_{n-1}, t = wall - h.
+// overlaps 0 < q_0 < .. < q_{n-1} < 1, weights 0 = y_0 < y_1 < .. < y_{n-1}, G_i the Gaussian of variance
+// v_i = q_i - q_{i-1} (v_0 = q_0), t = wall - h, s^2 = 1 - q_{n-1}.
 //
-//   exp(y_i f_{i-1}) = G_i * exp(y_i f_i),   F = (G_0 * f_0)(0),   T_i(h, h') = G_i(h' - h) exp(y_i [f_i(h')
-//   - f_{i-1}(h)]),   f_{i-1}' = T_i f_i',   P_i = P_{i-1} T_i,   g_i = E_{P_i} f_i'^2
+//   exp(y_i f_{i-1}) = G_i * exp(y_i f_i),     F = (G_0 * f_0)(0),
+//   T_i(h, h') = G_i(h' - h) exp(y_i [f_i(h') - f_{i-1}(h)]),   f_{i-1}' = T_i f_i',   P_i = P_{i-1} T_i,
+//   g_i = E_{P_i} f_i'^2
 //
 // It starts from one of two functions f_{n-1}:
 //
-//   satisfiable phase   ln Phi(-t/s)                                        (y_i = m_i, y_n = 1)
-//   jamming             (1/y_n) ln G_s * exp(-y_n t^2/2 [t > 0])            (m_i = (1 - q_n) y_i, q_n -> 1)
+//   satisfiable phase   ln Phi(-t/s)                                  (y_i = m_i, y_n = 1)
+//   jamming             (1/y_n) ln G_s * exp(-y_n t^2/2 [t > 0])      (m_i = (1 - q_n) y_i, q_n -> 1)
 //
-// both with df/ds^2 = (f'' + y_n f'^2)/2, so that, at fixed q_n,
+// both with df/ds^2 = (f'' + y_n f'^2)/2, so that
 //
-//   dF/dq_i = (y_i - y_{i+1}) g_i/2,     dF/dy_i = E_{P_{i-1}} B_i,   B_i = df_{i-1}/dy_i = (T_i f_i -
-//   f_{i-1})/y_i.
+//   dF/dq_i = (y_i - y_{i+1}) g_i/2,
+//   dF/dy_i = E_{P_{i-1}} B_i,     B_i = df_{i-1}/dy_i = (T_i f_i - f_{i-1})/y_i.
 //
 // Second derivatives need what A_i = f_i'^2 and B_i become when they are averaged from their own level, i and
 // i - 1, outwards, X_l = T_{l+1} .. X, and its derivative (T X)' = T (X' + y f' X) - y f_{l-1}' T X.  With
@@ -204,7 +205,7 @@ class HardWallRecursion {
   }
 
  private:
-  static constexpr double kReach = 8.7, kPoints = 2.5, kMostEntries = 4e7;
+  static constexpr double kReach = 8.7, kPoints = 2.1, kMostEntries = 1e7;
   static constexpr double kInvSqrt2Pi = 0.3989422804014327;
 
   struct Level {
