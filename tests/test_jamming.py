@@ -310,6 +310,7 @@ def test_steps_approach_full_breaking():
     one, two = (dg.parisi.satisfiable_perceptron(4.5, -0.5, k) for k in (1, 2))
     assert one.free_entropy == pytest.approx(float(found.free_entropy_of_k[0]), abs=1e-12)
     assert one.replicon < two.replicon < found.replicon < 0.0
+    assert float(dg.parisi.overlap_distribution(two).weight.sum()) == pytest.approx(1.0, abs=1e-14)
     for left, right in ((one.overlap_ea, two.overlap_ea), (two.overlap_ea, found.overlap_ea)):
         assert left < right
 

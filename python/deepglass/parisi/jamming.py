@@ -30,7 +30,7 @@ from .._check import integer, number
 from .._core import NumericalError
 from .._warnings import ConvergenceWarning
 from ..io import provenance
-from .spin_glass import extrapolate
+from .spin_continuum import extrapolate
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -191,6 +191,7 @@ def _dataset(
             "iterations": state.iterations,
             "converged": state.residual <= _CONVERGED and not error > parameters["rtol"] * max(1.0, abs(state.value)),
         },
+        coords={"x_left": ("step", np.r_[0.0, state.y]), "x_right": ("step", np.r_[state.y, 1.0])},
         attrs=provenance("deepglass.parisi.satisfiable_perceptron", parameters),
     )
     if entropies is not None:
