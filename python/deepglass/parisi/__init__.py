@@ -9,9 +9,12 @@ from . import clusters, deep_perceptron, perceptron, spin_glass, spin_overlaps
 from .clusters import cluster_tree
 from .deep_perceptron import DeepPerceptron, scan
 from .franz_parisi import franz_parisi
+from .jamming import jamming_distributions, jamming_load
+from .jamming_exponents import jamming_exponents
 from .message_passing import message_passing, perceptron_data, state_evolution
 from .mixed import MixedIsing, MixedSpherical, PSpin, SherringtonKirkpatrick
 from .perceptron import Perceptron, almeida_thouless_load, capacity, gap_distribution, learning_curve
+from .satisfiable import satisfiable_perceptron
 from .spin_continuum import full_rsb, temperature_scan
 from .spin_glass import almeida_thouless
 from .spin_states import complexity
@@ -59,11 +62,15 @@ __all__ = [
     "franz_parisi",
     "full_rsb",
     "gap_distribution",
+    "jamming_distributions",
+    "jamming_exponents",
+    "jamming_load",
     "learning_curve",
     "message_passing",
     "overlap_distribution",
     "perceptron_data",
     "satisfiable_load_bound",
+    "satisfiable_perceptron",
     "scan",
     "solve",
     "state_evolution",

@@ -1,0 +1,199 @@
+"""The spherical perceptron below jamming, with steps of replica symmetry breaking: how many solutions, how far apart.
+
+The volume of the weights w on the sphere with w.x > margin for M = load x N random patterns x is exp(N s),
+
+    s = min over q, m of  S[q, m] + load F[q, m],   S = (1/2) [ ln D_{k+1} + sum_i ln(D_i/D_{i+1})/m_i + q_0/D_1 ],
+    D_{k+1} = 1 - q_k,   D_i = D_{i+1} + m_i (q_i - q_{i-1}),
+
+where F is that of the Parisi recursion that starts from ln Phi((h - margin)/sqrt(1 - q_k)) (cpp parisi/hard_wall.hpp).
+
+References
+----------
+E. Gardner, J. Phys. A 21, 257 (1988).  S. Franz, G. Parisi, M. Sevelev, P. Urbani and F. Zamponi, SciPost Phys. 2, 019
+(2017).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._check import integer, number
+from .._core import NumericalError
+from .._warnings import ConvergenceWarning
+from ..io import provenance
+from .jamming import _CONVERGED, _MOST_STEPS, State, between, jamming_load, limit, minimise
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["satisfiable_perceptron"]
+
+# One step is a solution of its own, not two overlaps that have merged, from this difference in ln[q/(1-q)] on.
+_APART = 0.05
+
+
+def replicon(state: State) -> float:
+    return float(1.0 - (state.load or 0.0) * (1.0 - state.q[-1]) ** 2 * state.curvature_square)
+
+
+def replica_symmetric(load: float, margin: float) -> State:
+    return minimise(State(margin, np.zeros(1), np.zeros(0), load))
+
+
+def first_step(symmetric: State) -> State:
+    """One step: from the lowest free entropy on a coarse net."""
+    x, starts = symmetric.x[0], []
+    for down in (0.05, 0.2, 0.8):
+        for up in (0.05, 0.2, 0.8, 3.0):
+            for z in (-5.0, -3.5, -2.0, -0.5):
+                starts.append(State(symmetric.margin, np.array([x - down, x + up]), np.array([z]), symmetric.load))
+    return minimise(min(starts, key=State.measure))
+
+
+def next_step(state: State) -> State:
+    k, x, z, width = len(state.z), state.x, state.z, state.x[-1] - state.x[0]
+    if k > 1:
+        return minimise(State(state.margin, between(x, k + 2), between(z, k + 1, 0.5), state.load))
+    # A continuum between the two overlaps, or one that begins within the states.
+    apart = [(between(x, 3), z + np.array([-0.11, 0.11]) * width)]
+    inner = min(width, 2.0) * np.array([0.1, 0.4])
+    apart += [(np.r_[x[0], x[1] - a, x[1] + a], np.r_[z, z + b]) for a in inner for b in (0.3, 1.0, 2.0)]
+    return minimise(min((State(state.margin, *start, state.load) for start in apart), key=State.measure))
+
+
+def satisfiable_perceptron(load: float, margin: float, steps: int | None = None, *, rtol: float = 1e-9) -> xr.Dataset:
+    """Overlaps and free entropy of the spherical perceptron, with k steps of replica symmetry breaking or full RSB.
+
+    Random patterns, hard constraints w.x > margin, load = M/N below jamming.  Replica symmetry is exact where its
+    replicon is positive: for every margin >= 0, and for margin < 0 at small loads.  Beyond, one step is exact where its
+    replicon is positive (margins below about -1.5, not too close to jamming), and full breaking else.
+
+    Parameters
+    ----------
+    load : float > 0
+        M/N, below the jamming load.
+    margin : float from -2 to 8
+        The margin kappa, in units where w.x has variance one.  (Below -2.05 symmetry breaks in a jump.)
+    steps : int from 0 to 32, optional
+        Number of steps; None for the limit, which is extrapolated and has error estimates.
+    rtol : float from 1e-12 to 1e-3
+        Error asked for in the free entropy where the limit is taken, relative to the larger of it and one.
+
+    Returns
+    -------
+    Dataset
+        ``free_entropy``, s per weight (0 without patterns), and ``overlap_ea``, q_k, each with ``<name>_error`` (NaN
+        with given steps); ``overlap`` (step), q_0 .. q_k, and ``breakpoint`` (step), 0 and m_1 .. m_k; ``replicon``,
+        1 - load (1 - q_k)^2 E f_k''^2 (negative: unstable); ``residual`` (relative, of the stationarity), ``min_gap``
+        (smallest difference of neighbours in ln[q/(1-q)] and ln[m/(1-m)]), ``iterations``, ``converged``.  Of the limit
+        also ``free_entropy_of_k`` (k); overlaps, breakpoints and replicon are then those of the largest k.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    NumericalError
+        If the load is above jamming, or steps are asked for where replica symmetry is exact.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the steps do not settle, or the error estimate stays above rtol.
+
+    Examples
+    --------
+    >>> import deepglass as dg
+    >>> solution = dg.parisi.satisfiable_perceptron(4.5, margin=-0.5)
+    >>> round(float(solution.free_entropy), 9), round(float(solution.overlap_ea), 6)
+    (-3.656593904, 0.988292)
+    """
+    load = number("load", load, "a finite number > 0", lambda x: x > 0.0)
+    margin = number("margin", margin, "a number from -2 to 8", lambda x: -2.0 <= x <= 8.0)
+    rtol = number("rtol", rtol, "a number from 1e-12 to 1e-3", lambda x: 1e-12 <= x <= 1e-3)
+    if steps is not None:
+        steps = integer("steps", steps, 0, 32)
+    parameters = {"load": load, "margin": margin, "steps": steps, "rtol": rtol}
+    _check_load(load, margin, 0)
+    state = replica_symmetric(load, margin)
+    stable = replicon(state) >= 0.0
+    if steps == 0 or (steps is None and stable):
+        error = 1e-14 if stable else math.nan
+        return _dataset(state, error, error, parameters)
+    if stable:
+        raise NumericalError(
+            f"no solution with {steps} steps: replica symmetry is stable (replicon {replicon(state):.3g})"
+        )
+    _check_load(load, margin, steps)
+    entropies: list[float] = []
+    overlaps: list[float] = []
+    entropy, error = math.nan, math.nan
+    for k in range(1, (steps or _MOST_STEPS) + 1):
+        state = next_step(state) if k > 1 else first_step(state)
+        entropies.append(state.value)
+        overlaps.append(1.0 - state.q[-1])
+        if state.residual > _CONVERGED:
+            warnings.warn(
+                f"satisfiable_perceptron: residual {state.residual:.2g} with {k} steps", ConvergenceWarning, 2
+            )
+            return _dataset(state, math.nan, math.nan, parameters, entropies)
+        if replicon(state) >= 0.0 and state.gaps[0] > _APART:  # stable
+            if k < (steps or k):
+                raise NumericalError(f"no solution with {steps} steps: that with {k} is stable")
+            return _dataset(state, 1e-14, 1e-14, parameters, entropies if steps is None else None)
+        if steps is None and k >= 8:
+            entropy, error = limit(entropies)
+            if error <= rtol * max(1.0, abs(entropy)):
+                break
+    if steps is not None:
+        return _dataset(state, math.nan, math.nan, parameters)
+    if error > rtol * max(1.0, abs(entropy)):
+        warnings.warn(f"satisfiable_perceptron: error estimate {error:.2g} above rtol", ConvergenceWarning, 2)
+    apart, overlap_error = limit(overlaps, 2)
+    out = _dataset(state, error, overlap_error, parameters, entropies)
+    return out.assign(free_entropy=entropy, overlap_ea=1.0 - apart)
+
+
+@functools.lru_cache(64)
+def _jammed(margin: float, steps: int | None) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return float(jamming_load(margin, steps, rtol=1e-8)["jamming_load"])
+
+
+def _check_load(load: float, margin: float, steps: int | None) -> None:
+    jammed = _jammed(margin, 0 if margin >= 0.0 else steps)
+    if load >= jammed:
+        kind = "" if steps is None or margin >= 0.0 else f" with {steps} steps"
+        raise NumericalError(f"unsatisfiable: the load {load:g} is not below the jamming load {jammed:.9g}{kind}")
+
+
+def _dataset(
+    state: State, error: float, overlap_error: float, parameters: dict[str, Any], entropies: list[float] | None = None
+) -> xr.Dataset:
+    import xarray as xr
+
+    out = xr.Dataset(
+        {
+            "free_entropy": state.value,
+            "free_entropy_error": error,
+            "overlap_ea": state.q[-1],
+            "overlap_ea_error": overlap_error,
+            "overlap": ("step", state.q),
+            "breakpoint": ("step", np.r_[0.0, state.y]),
+            "replicon": replicon(state),
+            "residual": state.residual,
+            "min_gap": state.gaps.min() if len(state.gaps) else math.nan,
+            "iterations": state.iterations,
+            "converged": state.residual <= _CONVERGED and not error > parameters["rtol"] * max(1.0, abs(state.value)),
+        },
+        coords={"x_left": ("step", np.r_[0.0, state.y]), "x_right": ("step", np.r_[state.y, 1.0])},
+        attrs=provenance("deepglass.parisi.satisfiable_perceptron", parameters),
+    )
+    if entropies is not None:
+        out = out.assign_coords(k=np.arange(1, len(entropies) + 1)).assign(free_entropy_of_k=("k", entropies))
+    return out
