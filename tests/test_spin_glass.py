@@ -531,9 +531,9 @@ def test_temperature_scan():
 # ---- bad input and failure ----
 
 
-@pytest.mark.parametrize("temperature", [-1.0, 0.0, np.nan, np.inf, "cold", None])
+@pytest.mark.parametrize("temperature", [-1.0, np.nan, np.inf, "cold", None])
 def test_temperature_is_checked(temperature):
-    with pytest.raises(ValueError, match="temperature must be a finite number > 0"):
+    with pytest.raises(ValueError, match="temperature must be a finite number >= 0"):
         SK(temperature)
 
 
@@ -569,8 +569,6 @@ def test_where_there_is_no_such_solution_it_is_refused():
         dg.parisi.solve(dg.parisi.PSpin(3, 0.66), steps=1)  # above the static transition
     with pytest.raises(NumericalError, match="merged"):
         dg.parisi.solve(dg.parisi.PSpin(3, 0.5), steps=2)  # one step is stable
-    with pytest.raises(NumericalError, match=r"too low|too close"):
-        dg.parisi.full_rsb(SK(0.005))
 
 
 def test_solve_still_solves_the_deep_network():

@@ -39,7 +39,7 @@ def overlap_distribution(solution: xr.Dataset, *args: Any, **options: Any) -> xr
     if (
         hasattr(solution, "data_vars")
         and "overlap" in solution.data_vars
-        and solution.overlap.dims in (("step",), ("x",))
+        and solution.overlap.dims in (("step",), ("x",), ("a",))
     ):
         return spin_overlaps.overlap_distribution(solution, *args, **options)
     return clusters.overlap_distribution(solution, *args, **options)

@@ -48,13 +48,8 @@ class Mixed:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "coefficients", check_coefficients(self.coefficients))
-        allowed, least = self._temperatures
-        checked = number("temperature", self.temperature, allowed, lambda x: x > 0.0 or x == least)
+        checked = number("temperature", self.temperature, "a finite number >= 0", lambda x: x >= 0.0)
         object.__setattr__(self, "temperature", checked)
-
-    @property
-    def _temperatures(self) -> tuple[str, float]:
-        return "a finite number > 0", math.inf
 
     def xi(self, q: npt.ArrayLike, order: int = 0) -> Array:
         """Covariance of the energy, or its derivative.
@@ -88,8 +83,8 @@ class MixedIsing(Mixed):
     ----------
     coefficients : mapping of int >= 2 to float >= 0
         xi(q) = sum_p c_p q^p; the energies of two configurations with overlap q have the covariance N xi(q).
-    temperature : float > 0
-        In units where the couplings have this xi (SK, {2: 0.5}, freezes at 1).
+    temperature : float >= 0
+        In units where the couplings have this xi (SK, {2: 0.5}, freezes at 1); 0 gives ground states.
     field : float
         Uniform field h.
 
@@ -113,7 +108,7 @@ class SherringtonKirkpatrick(MixedIsing):
 
     Parameters
     ----------
-    temperature : float > 0
+    temperature : float >= 0
         Temperature.
     field : float
         Uniform field h.
@@ -136,7 +131,7 @@ class PSpin(MixedIsing):
     ----------
     p : int >= 2
         Spins in a coupling.
-    temperature : float > 0
+    temperature : float >= 0
         Temperature.
     field : float
         Uniform field h.
@@ -169,7 +164,3 @@ class MixedSpherical(Mixed):
     >>> dg.parisi.MixedSpherical({2: 0.5, 4: 0.05}, temperature=0.2).temperature
     0.2
     """
-
-    @property
-    def _temperatures(self) -> tuple[str, float]:
-        return "a finite number >= 0", 0.0

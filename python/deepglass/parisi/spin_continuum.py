@@ -16,6 +16,7 @@ from .._core import NumericalError
 from .._progress import Progress, reporting
 from .._warnings import ConvergenceWarning
 from ..io import provenance
+from . import ground_state
 from ._levels import CONVERGED, State, merged, replica_symmetric, settle_all
 from ._rise import Found, Rise, after_jump, begin, continuous, rounding, without_field
 from .mixed import Array, MixedIsing, MixedSpherical
@@ -110,6 +111,9 @@ def full_rsb(model: MixedIsing | MixedSpherical, rtol: float = 1e-10) -> xr.Data
     temperature a rise follows the jump.  Where the replica-symmetric solution is stable and the equilibrium, it is the
     answer; both have errors of rounding.
 
+    At zero temperature x -> 0 at fixed a = beta x, and the overlap is a function of a.  There, and far below a
+    continuous transition, the steps are spread over all scales of a.
+
     Parameters
     ----------
     model : MixedIsing or MixedSpherical
@@ -125,14 +129,16 @@ def full_rsb(model: MixedIsing | MixedSpherical, rtol: float = 1e-10) -> xr.Data
         replica symmetric); ``breakpoint_jump`` and ``overlap_jump``, where q(x) jumps and to what (NaN without jump);
         each with ``<name>_error``.  ``overlap`` (x), the function q(x) at the largest k; ``replicon``, ``min_gap`` and
         ``residual`` of the largest k, and ``converged``.  The sequence itself is ``free_energy_of_k`` (k).  The closed
-        forms of spherical models have no steps, and none of what belongs to them.
+        forms of spherical models have no steps, and none of what belongs to them.  At T = 0
+        ``overlap`` is a function of ``a``, and the breakpoints are NaN.
 
     Raises
     ------
     ValueError
         If an argument is out of range.
     NumericalError
-        If q(x) is none of these, or the temperature is too low for the numbers: p-spin models below about 0.1.
+        If q(x) is none of these, or the temperature is too low for the numbers: p-spin models, and all models in a
+        field, below about 0.1.
 
     Warns
     -----
@@ -142,7 +148,8 @@ def full_rsb(model: MixedIsing | MixedSpherical, rtol: float = 1e-10) -> xr.Data
 
     Notes
     -----
-    0.2 s at T = 0.5, 1 s at T = 0.2 and 7 s at T = 0.1 (SK); twice that in a field.  Spherical models are immediate.
+    0.2 s at T = 0.5, 1 s at T = 0.2 (SK); twice that in a field.  1 to 6 s at lower temperatures and 0.6 s at zero,
+    whose energy is good to 1e-12.  Spherical models are immediate.
 
     Examples
     --------
@@ -153,6 +160,9 @@ def full_rsb(model: MixedIsing | MixedSpherical, rtol: float = 1e-10) -> xr.Data
     >>> solution = dg.parisi.full_rsb(dg.parisi.SherringtonKirkpatrick(temperature=0.5, field=0.3))
     >>> round(float(solution.overlap_min), 6), round(float(solution.overlap_ea), 6)
     (0.444448, 0.63848)
+    >>> solution = dg.parisi.full_rsb(dg.parisi.SherringtonKirkpatrick(temperature=0.0), rtol=1e-7)
+    >>> round(float(solution.energy), 7)
+    -0.7631667
     """
     found = _full_rsb(model, _check_rtol(rtol))
     if not found.converged:
@@ -264,6 +274,8 @@ def _check_rtol(rtol: float) -> float:
 def _full_rsb(model: MixedIsing | MixedSpherical, rtol: float) -> xr.Dataset:
     if isinstance(model, MixedSpherical):
         return spherical_full_rsb(model)
+    if ground_state.is_continuous(model):
+        return ground_state.full_rsb(model, rtol)
     symmetric = replica_symmetric(model)
     if symmetric.replicon >= -1e-12:
         one = _one_step(symmetric)

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._check import integer
+from .._check import integer, number
 from .._core import NumericalError
 from .._warnings import ConvergenceWarning
 from ..io import provenance
-from . import _rise
+from . import _rise, ground_state
 from ._levels import CONVERGED, MERGED, UNSETTLED, State, replica_symmetric, settle, settle_all
 from .mixed import Array, MixedIsing, MixedSpherical, SherringtonKirkpatrick
 from .spherical_steps import SphericalState, spherical_settle, spherical_start
@@ -51,20 +51,23 @@ def solve(
     Parameters
     ----------
     model : MixedIsing or MixedSpherical
-        The spin glass, at a temperature > 0.
+        The spin glass; a spherical one at a temperature > 0.
     steps : int from 0 to 64
         Steps k; 0 is replica symmetric.
     breakpoints : array, shape (steps,), optional
-        m_1 .. m_k, increasing in (0, 1).  Without them all are made stationary, for steps up to 8.
+        m_1 .. m_k, increasing in (0, 1); at T = 0 a_i = beta m_i, increasing from 0.  Without them all are made
+        stationary, for steps up to 8.
     outer_overlap : 0, optional
         Keeps q_0 = 0 in zero field; else q_0 is one of the unknowns.
 
     Returns
     -------
     Dataset
-        ``overlap`` (step), q_0 .. q_k, on x_left < x < x_right; ``breakpoint`` (step), 0 and m_1 .. m_k;
+        ``overlap`` (step), q_0 .. q_k, on x_left < x < x_right (of a = beta x at T = 0, up to infinity, where q_k = 1);
+        ``breakpoint`` (step), 0 and m_1 .. m_k;
         ``free_energy``, ``energy``, ``entropy`` per spin; ``replicon`` (negative: unstable); ``min_gap``, the smallest
-        difference of overlaps; ``residual`` of q = E f'^2 and of d(beta f)/dm = 0, and ``converged``.
+        difference of overlaps; ``residual`` of q = E f'^2 and of d(beta f)/dm = 0, and ``converged``.  At T = 0 energy
+        and free_energy are the same, and the replicon is -infinity: fields close to zero have a finite density.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def solve(
     steps = integer("steps", steps, 0, 64 if breakpoints is not None else 8)
     if steps == 0 and breakpoints is not None and np.size(breakpoints):
         raise ValueError(f"breakpoints must be empty with steps = 0, got {breakpoints!r}")
-    if not model.temperature > 0.0:
+    if isinstance(model, MixedSpherical) and not model.temperature > 0.0:
         raise ValueError(f"temperature of the model must be > 0, got {model.temperature!r}")
     if outer_overlap not in (None, 0):
         raise ValueError(f"outer_overlap must be None or 0, got {outer_overlap!r}")
@@ -96,7 +99,9 @@ def solve(
     if outer_overlap is not None and field != 0.0:
         raise ValueError(f"outer_overlap must be None in a field, got {outer_overlap!r}")
     pinned = outer_overlap is not None or (field == 0.0 and float(model.xi(0.0, 2)) == 0.0)
-    m = None if breakpoints is None else _breakpoints(breakpoints, steps)
+    m = None if breakpoints is None else _breakpoints(breakpoints, steps, 1.0 if model.temperature > 0.0 else math.inf)
+    if isinstance(model, MixedIsing) and ground_state.takes_steps(model, steps):
+        return _dataset(ground_state.with_steps(model, steps, m, pinned=pinned))
     try:
         state = _find(model, steps, m, pinned)
     except NumericalError as error:
@@ -136,10 +141,12 @@ def _spherical(model: MixedSpherical, steps: int, m: Array | None, pinned: bool)
     return spherical_settle(model, q, breakpoints if m is None else m, pinned=pinned, free_breakpoints=m is None)
 
 
-def _breakpoints(value: npt.ArrayLike, steps: int) -> Array:
+def _breakpoints(value: npt.ArrayLike, steps: int, end: float) -> Array:
     m = np.asarray(value, float)
-    if m.shape != (steps,) or not (np.diff(np.r_[0.0, m, 1.0]) > 0.0).all():
-        raise ValueError(f"breakpoints must have shape ({steps},) and increase strictly within (0, 1), got {value!r}")
+    if m.shape != (steps,) or not np.isfinite(m).all() or not (np.diff(np.r_[0.0, m, end]) > 0.0).all():
+        raise ValueError(
+            f"breakpoints must have shape ({steps},) and increase strictly within (0, {end:g}), got {value!r}"
+        )
     return m
 
 
@@ -203,10 +210,12 @@ def _dataset(state: State | SphericalState) -> xr.Dataset:
         warnings.warn(
             f"solve: residual {state.residual:.2g} after {state.iterations} iterations", ConvergenceWarning, 4
         )
-    left = np.r_[0.0, state.m]
+    left, right, overlap = np.r_[0.0, state.m], np.r_[state.m, 1.0], state.q
+    if isinstance(state, ground_state.ColdState):
+        left, right, overlap = state.plateaus
     return xr.Dataset(
         {
-            "overlap": ("step", state.q),
+            "overlap": ("step", overlap),
             "breakpoint": ("step", left),
             "free_energy": state.free_energy,
             "energy": state.energy,
@@ -217,8 +226,8 @@ def _dataset(state: State | SphericalState) -> xr.Dataset:
             "iterations": state.iterations,
             "converged": converged,
         },
-        coords={"x_left": ("step", left), "x_right": ("step", np.r_[state.m, 1.0])},
-        attrs=provenance("deepglass.parisi.solve", parameters(state.model) | {"steps": len(state.m)}),
+        coords={"x_left": ("step", left), "x_right": ("step", right)},
+        attrs=provenance("deepglass.parisi.solve", parameters(state.model) | {"steps": len(left) - 1}),
     )
 
 
@@ -259,7 +268,7 @@ def almeida_thouless(temperature: float) -> float:
     """
     from scipy.optimize import brentq
 
-    temperature = SherringtonKirkpatrick(temperature).temperature
+    temperature = number("temperature", temperature, "a finite number > 0", lambda x: x > 0.0)
     if temperature >= 1.0:
         return 0.0
 

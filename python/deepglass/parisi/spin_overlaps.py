@@ -19,6 +19,8 @@ def overlap_distribution(solution: xr.Dataset) -> xr.Dataset:
     """Give P(q) = dx/dq of a spin glass: peaks where q(x) is constant, a density where it rises."""
     import xarray as xr
 
+    if "a" in solution.dims or ("step" in solution.dims and not np.isfinite(solution.x_right).all()):
+        raise ValueError("solution must be one at a temperature > 0; at T = 0 all weight is at the largest overlap")
     levels = np.asarray(solution.overlap.values, float)
     rise, x = _rise(solution)
     if "step" in solution.dims:
