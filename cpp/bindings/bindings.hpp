@@ -30,6 +30,7 @@ void bind_franz_parisi(py::module_& m);
 void bind_mc(py::module_& m);
 void bind_mc_slaved(py::module_& m);
 void bind_meanfield(py::module_& m);
+void bind_kernels(py::module_& m);
 void bind_spin_glass(py::module_& m);
 void bind_spectra(py::module_& m);
 void bind_network_spectra(py::module_& m);
