@@ -35,6 +35,7 @@ class HermiteTable {
   }
 
   Index n_terms() const { return n_terms_; }
+  std::size_t n_panels() const { return panels_.size(); }
   Parity parity() const { return parity_; }
 
   // The number of terms that give value and slope to rounding at correlation +-c; -1 where the series is too
@@ -46,16 +47,15 @@ class HermiteTable {
     return -1;
   }
 
-  // out[m * stride] = the m-th coefficient that is kept, at one of the variances the table was made for.
-  void coefficients(double q, double* out, Index stride) const {
+  // The coefficients that are kept, (n_terms,), at one of the variances the table was made for.
+  void coefficients(double q, double* out) const {
     const auto after = std::upper_bound(panels_.begin(), panels_.end(), q,
                                         [](double x, const Panel& panel) { return x < panel.low; });
     const Panel& panel = *(after - 1);
-    const auto n = static_cast<Index>(panel.nodes.size());
-    for (Index node = 0; node < n; ++node) {
-      if (panel.nodes[static_cast<std::size_t>(node)] != q) continue;
-      const double* row = panel.values.data() + node * n_terms_;
-      for (Index m = 0; m < n_terms_; ++m) out[m * stride] = row[m];
+    const double* values = panel.values.data();
+    for (const double& node : panel.nodes) {
+      if (node != q) continue;
+      std::copy_n(values + (&node - panel.nodes.data()) * n_terms_, n_terms_, out);
       return;
     }
     // Barycentric interpolation in ln q at Chebyshev's nodes of the first kind.
@@ -66,10 +66,13 @@ class HermiteTable {
       weight[node] = unit.weight[node] / (x - panel.middle - panel.half * unit.node[node]);
       sum += weight[node];
     }
-    for (Index m = 0; m < n_terms_; ++m) out[m * stride] = 0;
-    for (int node = 0; node < kNodes; ++node) {
-      const double w = weight[node] / sum, *row = panel.values.data() + node * n_terms_;
-      for (Index m = 0; m < n_terms_; ++m) out[m * stride] = vmath::madd(w, row[m], out[m * stride]);
+    for (double& w : weight) w /= sum;
+    const Index n = n_terms_;
+#pragma omp simd
+    for (Index m = 0; m < n; ++m) {
+      double b = 0;
+      for (int node = 0; node < kNodes; ++node) b = vmath::madd(weight[node], values[node * n + m], b);
+      out[m] = b;
     }
   }
 
@@ -138,33 +141,37 @@ class HermiteTable {
   // All panels have n_terms_ terms; a series that is complete with fewer has zeros.
   void fill(const Activation& activation, Panel& panel, int threads, const StopToken& stop) {
     const auto n = static_cast<Index>(panel.nodes.size());
-    std::vector<std::vector<double>> series(panel.nodes.size());
+    std::vector<meanfield::HermiteSeries> series;
+    series.reserve(panel.nodes.size());
+    for (const double q : panel.nodes) series.emplace_back(activation, q);
+    const auto extend = [&](auto&& until) {
+      const auto one = [&](Index node) {
+        auto& a = series[static_cast<std::size_t>(node)];
+        while (!until(a)) a.extend(kBlock);
+      };
+      parallel_for_uneven(n, {threads, 1e5 * static_cast<double>(n)}, one, stop);
+    };
+    // All to one length: where one series ended earlier than its neighbours, its coefficients would jump to
+    // 0.
+    extend([](const auto& a) { return a.complete() || a.size() >= kMostTerms; });
+    Index longest = n_terms_;
+    for (const auto& a : series) longest = std::max(longest, a.size());
+    extend([longest](const auto& a) { return a.size() >= longest; });
     panel.rest_phi.assign(panel.nodes.size(), 0.0);
     panel.rest_slope.assign(panel.nodes.size(), 0.0);
-    const auto one = [&](Index node) {
-      const auto at = static_cast<std::size_t>(node);
-      meanfield::HermiteSeries a(activation, panel.nodes[at]);
-      const double square = a.moments().square, slope_square = a.moments().slope_square;
-      while (a.size() < kMostTerms && !a.complete()) a.extend(kBlock);
-      if (!a.complete()) {
-        panel.rest_phi[at] = square > 0 ? a.phi_rest() / square : 0.0;
-        panel.rest_slope[at] = slope_square > 0 ? a.slope_rest() / slope_square : 0.0;
-      }
-      const double scale = square > 0 ? 1.0 / std::sqrt(square) : 0.0;
-      for (double& coefficient : a.phi) coefficient *= scale;
-      series[at] = std::move(a.phi);
-    };
-    parallel_for_uneven(n, {threads, 1e5 * static_cast<double>(n)}, one, stop);
-    Index longest = n_terms_;
-    for (const auto& a : series) longest = std::max(longest, static_cast<Index>(a.size()));
     if (longest > n_terms_) {
       for (Panel& other : panels_) lengthen(other, longest);
       n_terms_ = longest;
     }
-    panel.values.assign(panel.nodes.size() * static_cast<std::size_t>(n_terms_), 0.0);
-    for (Index node = 0; node < n; ++node) {
-      const auto& a = series[static_cast<std::size_t>(node)];
-      std::copy(a.begin(), a.end(), panel.values.begin() + node * n_terms_);
+    panel.values.clear();
+    for (std::size_t node = 0; node < panel.nodes.size(); ++node) {
+      const meanfield::HermiteSeries& a = series[node];
+      const double square = a.moments().square, slope_square = a.moments().slope_square;
+      const double scale = square > 0 ? 1.0 / std::sqrt(square) : 0.0;
+      for (const double coefficient : a.phi) panel.values.push_back(scale * coefficient);
+      if (a.complete()) continue;
+      panel.rest_phi[node] = square > 0 ? a.phi_rest() / square : 0.0;
+      panel.rest_slope[node] = slope_square > 0 ? a.slope_rest() / slope_square : 0.0;
     }
   }
 

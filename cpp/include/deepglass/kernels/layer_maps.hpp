@@ -25,7 +25,8 @@ using vmath::detail::with_sign_of;
 
 // sign(c) (1 - |c|) where 1 - c = x, 0 <= x <= 2, or where 1 + c = x if sign < 0.
 DEEPGLASS_INLINE double signed_gap(double x, double sign) {
-  return x <= 1.0 ? with_sign_of(x, sign) : with_sign_of(2.0 - x, -sign);
+  const bool here = x <= 1.0;
+  return with_sign_of(here ? x : 2.0 - x, here ? sign : -sign);
 }
 
 }  // namespace detail
@@ -51,7 +52,7 @@ struct PiecewiseLinearMap {
 #pragma omp simd
     for (int j = 0; j < kTile; ++j) {
       const double m = vmath::detail::abs(g[j]);
-      const bool near = !std::signbit(g[j]);  // theta = phi, else pi - phi
+      const bool near = detail::with_sign_of(1.0, g[j]) > 0.0;  // theta = phi, else pi - phi
       const double half = 0.5 * m, sine_half = __builtin_sqrt(half), cosine_half = __builtin_sqrt(1.0 - half);
       const double phi = 2.0 * sine_half * vmath::detail::asin_ratio(half);
       const double sine = 2.0 * sine_half * cosine_half;
@@ -60,7 +61,7 @@ struct PiecewiseLinearMap {
       const double angle = phi * kInvPi;
       const double from_one = near ? m : 2.0 - m;  // 1 - c
       const double gap = scale * (straight * from_one + bent * ((near ? m : 1.0) - rest));
-      v[j] = detail::signed_gap(gap < 2.0 ? gap : 2.0, 1.0);
+      v[j] = detail::signed_gap(vmath::detail::at_most(gap, 2.0), 1.0);
       slope[j] = scale * (straight + bent * (near ? 1.0 - angle : angle));
     }
   }
@@ -184,7 +185,7 @@ inline void mix(const LayerShares& rows, Index i, const LayerShares& columns, In
     const double r = ri - rj[j], w = wi - sign * wj[j], t = ti - sign * tj[j];
     const double apart = vmath::madd(r, r, vmath::madd(w, w, t * t));
     const double x = vmath::madd(ri * rj[j], vmath::detail::abs(v[j]), 0.5 * apart);
-    g[j] = detail::signed_gap(x < 2.0 ? x : 2.0, sign);
+    g[j] = detail::signed_gap(vmath::detail::at_most(x, 2.0), sign);
   }
 }
 

@@ -194,10 +194,13 @@ class Kernel {
       row_terms.assign(static_cast<std::size_t>(n_rows * n), 0.0);
       column_terms.assign(static_cast<std::size_t>(n * kTile), 0.0);
       for (Index i = 0; i < n_rows; ++i) {
-        table.coefficients(rows.variance(l - 1, row + i), row_terms.data() + i * n, 1);
+        table.coefficients(rows.variance(l - 1, row + i), row_terms.data() + i * n);
       }
+      std::vector<double> one(static_cast<std::size_t>(n));
       for (Index j = 0; j < n_columns; ++j) {
-        table.coefficients(columns.variance(l - 1, column + j), column_terms.data() + j, kTile);
+        table.coefficients(columns.variance(l - 1, column + j), one.data());
+        for (Index m = 0; m < n; ++m)
+          column_terms[static_cast<std::size_t>(m * kTile + j)] = one[static_cast<std::size_t>(m)];
       }
     }
 
