@@ -180,7 +180,7 @@ def ntk_regression(
     >>> fit = dg.kernels.ntk_regression(x, [0.0, 1.0, 0.0], [[0.5, 1.0]], activation="relu", hidden_layers=2,
     ...                                 weight_variance=2.0, bias_variance=0.1, times=[0.0, 1.0, np.inf])
     >>> fit.test.values[:, 0, 0].round(4), fit.test_variance.values[:, 0].round(4), fit.loss.values.round(4)
-    (array([0.    , 0.4112, 0.5475]), array([1.55  , 0.2217, 0.0461]), array([0.5   , 0.0508, 0.    ]))
+    (array([0.    , 0.4326, 0.5223]), array([1.55  , 0.0277, 0.0234]), array([0.5  , 0.046, 0.   ]))
     """
     import xarray as xr
 

@@ -28,11 +28,16 @@ def erf(k11: Array, k22: Array, k12: Array) -> tuple[Array, Array]:
     return 2 / np.pi * np.arcsin(2 * k12 / np.sqrt(product)), 4 / np.pi / np.sqrt(product - 4 * k12**2)
 
 
+def linear(k11: Array, k22: Array, k12: Array) -> tuple[Array, Array]:
+    """E u u' and 1."""
+    return k12, np.ones_like(k12)
+
+
 def by_quadrature(phi: Phi, k11: Array, k22: Array, k12: Array) -> tuple[Array, Array]:
     """E phi phi and E phi' phi' of any function; one-dimensional where the two variables are the same."""
     value, slope = np.empty_like(k12), np.empty_like(k12)
     for at in np.ndindex(k12.shape):
-        q1, q2, c = k11[at], k22[at], float(np.clip(k12[at] / np.sqrt(k11[at] * k22[at]), -1, 1))
+        q1, q2, c = float(k11[at]), float(k22[at]), float(np.clip(k12[at] / np.sqrt(k11[at] * k22[at]), -1, 1))
         if q1 == q2 and c > 1 - 1e-14:
             m = moments(phi, q1)
             value[at], slope[at] = m["square"], m["slope_square"]
@@ -45,7 +50,7 @@ def nngp_and_ntk(
     phi: str | Phi, x1: Array, x2: Array, hidden_layers: int, weight_variance: float, bias_variance: float
 ) -> tuple[Array, Array]:
     """K and Theta of the rows of x1 with those of x2."""
-    closed = {"relu": relu, "erf": erf, "linear": lambda k11, k22, k12: (k12, np.ones_like(k12))}
+    closed = {"relu": relu, "erf": erf, "linear": linear}
 
     def average(k11: Array, k22: Array, k12: Array) -> tuple[Array, Array]:
         if isinstance(phi, str) and phi in closed:
