@@ -190,14 +190,16 @@ def test_erf_by_series() -> None:
         close(by_series, closed, SERIES)
 
 
-def test_tanh_near_correlation_one() -> None:
+@pytest.mark.parametrize("activation", ["tanh", "hard_tanh"])
+def test_near_correlation_one(activation: str) -> None:
     """Many inputs, norms over two decades: interpolated coefficients against quadrature for some pairs."""
     x = random_inputs(12, 100, 3, 0.8)
-    x[1] = x[0] * (1 + 1e-9)
-    x[3] = x[2] + 1e-5
-    k, theta = nngp_and_ntk(x, activation="tanh", hidden_layers=1, weight_variance=1.2, bias_variance=0.05)
+    x[1] = x[0] + 1e-4  # the twin's error is 1e-16 over this, for functions with kinks
+    x[3] = -x[2] + 1e-3
+    x[5] = x[4] + 0.1
+    k, theta = nngp_and_ntk(x, activation=activation, hidden_layers=1, weight_variance=1.2, bias_variance=0.05)
     for i, j in [(0, 1), (2, 3), (4, 5), (6, 70), (99, 50)]:
-        k_slow, theta_slow = reference.nngp_and_ntk("tanh", x[[i]], x[[j]], 1, 1.2, 0.05)
+        k_slow, theta_slow = reference.nngp_and_ntk(activation, x[[i]], x[[j]], 1, 1.2, 0.05)
         assert abs(k[i, j] - k_slow[0, 0]) <= SERIES * math.sqrt(k[i, i] * k[j, j])
         assert abs(theta[i, j] - theta_slow[0, 0]) <= SERIES * math.sqrt(theta[i, i] * theta[j, j])
 
@@ -398,9 +400,9 @@ def test_other_errors() -> None:
 
 
 @pytest.mark.no_sanitizer
-@pytest.mark.parametrize("activation", ["relu", "hard_tanh"])
+@pytest.mark.parametrize("activation", ["relu", "softsign"])
 def test_ctrl_c(activation: str, ctrl_c_latency: Callable[..., float]) -> None:
-    x = random_inputs(22, 3000, 4)  # some 0.3 s a layer, and minutes of quadratures
+    x = random_inputs(22, 3000, 4)  # some 0.1 s a layer, and minutes of quadratures
     layers = 100 if activation == "relu" else 3
     assert (
         ctrl_c_latency(

@@ -15,7 +15,7 @@ from .._progress import Progress, reporting
 from ..meanfield import Activation
 from ..meanfield import activation as make_activation
 
-__all__ = ["MAX_MEMORY", "Architecture", "inputs", "nngp", "nngp_and_ntk", "ntk", "smallest_eigenvalue"]
+__all__ = ["nngp", "nngp_and_ntk", "ntk", "smallest_eigenvalue"]
 
 Array = npt.NDArray[np.float64]
 Kernel = npt.NDArray[Any]  # float64 or float32
@@ -224,8 +224,9 @@ def nngp(
     -----
     Closed forms for linear, relu, leaky_relu and erf, scaled and shifted too (error 1e-15 of (K_ii K_jj)^{1/2}), next
     to correlation 1 in the angle of the two inputs.  Mehler's series for all other functions, cut where the rest is
-    below 1e-16.  Where that needs more than 512 terms (correlations above 0.93 for functions with kinks, variances
-    above 6 for tanh), pair by pair by quadrature, a millisecond each.
+    below 1e-16.  Where that needs more than 512 terms (correlations above 0.93 for functions with kinks, large ones at
+    variances above 6 for tanh): hard_tanh by an integral over the angle, a microsecond a pair and layer; others by
+    quadrature in two dimensions, a millisecond.
 
     Examples
     --------

@@ -35,7 +35,6 @@ class HermiteTable {
   }
 
   Index n_terms() const { return n_terms_; }
-  std::size_t n_panels() const { return panels_.size(); }
   Parity parity() const { return parity_; }
 
   // The number of terms that give value and slope to rounding at correlation +-c; -1 where the series is too
@@ -46,6 +45,9 @@ class HermiteTable {
     }
     return -1;
   }
+
+  // The largest correlation that all the terms serve.
+  double reach() const { return std::min(reach_.back(), 1.0); }
 
   // The coefficients that are kept, (n_terms,), at one of the variances the table was made for.
   void coefficients(double q, double* out) const {
@@ -144,19 +146,18 @@ class HermiteTable {
     std::vector<meanfield::HermiteSeries> series;
     series.reserve(panel.nodes.size());
     for (const double q : panel.nodes) series.emplace_back(activation, q);
-    const auto extend = [&](auto&& until) {
-      const auto one = [&](Index node) {
-        auto& a = series[static_cast<std::size_t>(node)];
-        while (!until(a)) a.extend(kBlock);
-      };
-      parallel_for_uneven(n, {threads, 1e5 * static_cast<double>(n)}, one, stop);
+    const auto one = [&](Index node) {
+      auto& a = series[static_cast<std::size_t>(node)];
+      while (!a.complete() && a.size() < kMostTerms) a.extend(kBlock);
     };
+    parallel_for_uneven(n, {threads, 1e5 * static_cast<double>(n)}, one, stop);
     // All to one length: where one series ended earlier than its neighbours, its coefficients would jump to
     // 0.
-    extend([](const auto& a) { return a.complete() || a.size() >= kMostTerms; });
     Index longest = n_terms_;
     for (const auto& a : series) longest = std::max(longest, a.size());
-    extend([longest](const auto& a) { return a.size() >= longest; });
+    for (auto& a : series) {
+      if (a.size() < longest) a.extend(longest - a.size());
+    }
     panel.rest_phi.assign(panel.nodes.size(), 0.0);
     panel.rest_slope.assign(panel.nodes.size(), 0.0);
     if (longest > n_terms_) {

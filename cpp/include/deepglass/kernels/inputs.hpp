@@ -55,11 +55,11 @@ inline double slope_below(const Activation& activation) {
 // Of one matrix map c -> c', all inputs: arrays (n,).  Layer 0 makes K^1 of the inputs; layer l = 1, 2, ...
 // is phi at variances q = root_q^2 of layer l - 1.
 struct LayerShares {
-  std::vector<double> r, t, w;  // see above
-  std::vector<double> f;        // layers l >= 1
-  std::vector<double> root_q;   // of the variance q' after the layer
-  std::vector<double> a, b, e;  // erf: 2 q / (1 + 2 q), its complement 1 / (1 + 2 q), (asin a)^{-1/2}
-  std::vector<double> root_s;   // series: (E phi^2)^{1/2}
+  std::vector<double> r, t, w;          // see above
+  std::vector<double> f;                // layers l >= 1
+  std::vector<double> root_q;           // of the variance q' after the layer
+  std::vector<double> root_a, a, b, e;  // erf: a = 2 q / (1 + 2 q), b = 1 / (1 + 2 q), e = (asin a)^{-1/2}
+  std::vector<double> root_s;           // series: (E phi^2)^{1/2}
 };
 
 namespace detail {
@@ -121,7 +121,7 @@ class Inputs {
       if (l == 0) continue;
       s.f.assign(size, 0.0);
       if (form_of(*network.activation) == Form::kErf) {
-        for (auto* column : {&s.a, &s.b, &s.e}) column->assign(size, 0.0);
+        for (auto* column : {&s.root_a, &s.a, &s.b, &s.e}) column->assign(size, 0.0);
       }
       if (form_of(*network.activation) == Form::kSeries) s.root_s.assign(size, 0.0);
     }
@@ -172,6 +172,7 @@ class Inputs {
       if (!s.a.empty()) {
         const double in = network.activation->in_scale(), p = in * in * q;
         s.a[at] = 2 * p / (1 + 2 * p);
+        s.root_a[at] = std::sqrt(s.a[at]);
         s.b[at] = 1 / (1 + 2 * p);
         s.e[at] = p > 0 ? 1 / std::sqrt(std::atan2(2 * p, std::sqrt(1 + 4 * p))) : 0.0;
       }

@@ -73,13 +73,13 @@ struct ErfMap {
   void operator()(const LayerShares& rows, Index i, const LayerShares& columns, Index first, const double* g,
                   double* v, double* slope) const {
     const auto at = static_cast<std::size_t>(i);
-    const double ai = rows.a[at], bi = rows.b[at], ei = rows.e[at];
-    const double *aj = columns.a.data() + first, *bj = columns.b.data() + first,
+    const double root_i = rows.root_a[at], ai = rows.a[at], bi = rows.b[at], ei = rows.e[at];
+    const double *root_j = columns.root_a.data() + first, *bj = columns.b.data() + first,
                  *ej = columns.e.data() + first;
 #pragma omp simd
     for (int j = 0; j < kTile; ++j) {
-      const double m = vmath::detail::abs(g[j]), a2 = ai * aj[j], a = __builtin_sqrt(a2), norm = ei * ej[j];
-      const double sine = a * (1.0 - m), cosine2 = bi + ai * bj[j] + a2 * m * (2.0 - m);
+      const double m = vmath::detail::abs(g[j]), a = root_i * root_j[j], norm = ei * ej[j];
+      const double sine = a * (1.0 - m), cosine2 = bi + ai * bj[j] + a * a * m * (2.0 - m);
       const double cosine = __builtin_sqrt(cosine2);
       const bool outer = sine > cosine;
       const double small = outer ? cosine : sine, part = small * vmath::detail::asin_ratio(small * small);
@@ -118,7 +118,28 @@ class SeriesMap {
     return complete;
   }
 
+  // Value and slope for one pair: b_j (n_terms,) with a stride of kTile.
+  static void one(const HermiteTable& table, const double* bi, const double* bj, double c, double& y,
+                  double& slope) {
+    const Parity parity = table.parity();
+    const double x = parity == Parity::kNone ? c : c * c;
+    double value = 0, derivative = 0;
+    for (Index k = table.n_terms(); k-- > 0;) {
+      derivative = vmath::madd(derivative, x, value);
+      value = vmath::madd(value, x, bi[k] * bj[k * kTile]);
+    }
+    finish(parity, c, x, value, derivative, y, slope);
+  }
+
  private:
+  // From the sum over the terms kept and its derivative by x.
+  DEEPGLASS_INLINE static void finish(Parity parity, double c, double x, double value, double derivative,
+                                      double& y, double& slope) {
+    const double odd = vmath::madd(2.0 * x, derivative, value), even = 2.0 * c * derivative;
+    y = parity == Parity::kOdd ? c * value : value;
+    slope = parity == Parity::kOdd ? odd : parity == Parity::kEven ? even : derivative;
+  }
+
   static void block(Index n_terms, Parity parity, const double* bi, const double* bj, const double* g,
                     double* v, double* slope) {
     double c[kLanes], x[kLanes], value[kLanes], derivative[kLanes];
@@ -139,38 +160,14 @@ class SeriesMap {
     }
 #pragma omp simd
     for (int j = 0; j < kLanes; ++j) {
-      const double odd = vmath::madd(2.0 * x[j], derivative[j], value[j]), even = 2.0 * c[j] * derivative[j];
-      const double y = parity == Parity::kOdd ? c[j] * value[j] : value[j];
+      double y, derivative_by_c;
+      finish(parity, c[j], x[j], value[j], derivative[j], y, derivative_by_c);
       const double gap = 1.0 - vmath::detail::abs(y);
       v[j] = detail::with_sign_of(gap > 0.0 ? gap : 0.0, y);
-      slope[j] = parity == Parity::kOdd ? odd : parity == Parity::kEven ? even : derivative[j];
+      slope[j] = derivative_by_c;
     }
   }
 };
-
-// One pair by quadrature in two dimensions, where the series would be too long: V^ and its slope.
-inline void by_quadrature(const Activation& phi, double q1, double q2, double root_s1, double root_s2,
-                          double g, double& v, double& slope) {
-  const double s = root_s1 * root_s2;
-  if (!(s > 0)) {
-    v = 1.0;
-    slope = 0.0;
-    return;
-  }
-  const double root_q = std::sqrt(q1) * std::sqrt(q2), m = std::abs(g), c = std::copysign(1.0 - m, g);
-  if (g == 0 && !std::signbit(g) && q1 == q2) {
-    v = 0.0;
-    slope = meanfield::moments(phi, q1).slope_square * root_q / s;
-    return;
-  }
-  const meanfield::TwoPoint two =
-      meanfield::TwoPointAverage(phi, q1, q2).by_quadrature(c, std::sqrt(m * (2.0 - m)));
-  const double apart = root_s1 - root_s2;
-  const double from_one = std::max((two.gap - 0.5 * apart * apart) / s, 0.0);
-  v = two.value > 0 ? detail::signed_gap(std::min(from_one, 2.0), 1.0)
-                    : -std::max(1.0 + std::max(two.value / s, -1.0), 0.0);
-  slope = two.slope * root_q / s;
-}
 
 // The next correlations, as gaps:  1 -+ c' = r_i r_j (1 -+ V^) + [(r_i - r_j)^2 + (w_i -+ w_j)^2 + (t_i -+
 // t_j)^2]/2

@@ -1,18 +1,18 @@
 // The kernels of two sets of inputs, tile by tile: the product of the inputs, all layers, and one write.
 //
 // What bounds the time, for n inputs of dimension d and L hidden layers (numbers for AVX2: 4 doubles, 2 fma a
-// cycle): the product takes n^2 d fma (half of them where the kernel is symmetric), 1/8 cycle each; relu 60
-// and erf 55 operations a pair and layer, of them two square roots (erf: and a division), which is 12 and 14
-// cycles (a square root of four doubles takes 9); a series of k terms 3 k operations, k being half the number
-// of the longest Hermite polynomial where phi is even or odd.  A tile's state (96 kB) stays in the
-// second-level cache; main memory sees the inputs once a row of tiles, and 8 bytes a pair and kernel.
+// cycle): the product takes n^2 d fma (half of them where the kernel is symmetric), 1/8 cycle each; relu and
+// erf 55 operations a pair and layer, of them two square roots, or one and a division, which is 12 and 11
+// cycles (a square root of four doubles takes 9, a division 7); a series of k terms 3 k operations, k being
+// half the number of the longest Hermite polynomial where phi is even or odd.  A tile's state (96 kB) stays
+// in the second-level cache; main memory sees the inputs once a row of tiles, and 8 bytes a pair and kernel.
 #pragma once
 
 #include <Eigen/Core>
 #include <memory>
 #include <utility>
 
-#include "deepglass/kernels/layer_maps.hpp"
+#include "deepglass/kernels/near_one.hpp"
 #include "deepglass/parallel.hpp"
 
 namespace deepglass::kernels {
@@ -216,10 +216,26 @@ class Kernel {
       for (Index j = 0; j < n_columns; ++j) {
         if (!left_out[j] || (diagonal() && j <= i)) continue;
         timed.check();
-        by_quadrature(*kernel.network_.activation, rows.variance(l - 1, row + i),
-                      columns.variance(l - 1, column + j), r.root_s[static_cast<std::size_t>(row + i)],
-                      c.root_s[static_cast<std::size_t>(column + j)], gap[j], v[j], slope[j]);
+        const NearResult result =
+            near_one(table,
+                     {rows.variance(l - 1, row + i), columns.variance(l - 1, column + j),
+                      r.root_s[static_cast<std::size_t>(row + i)],
+                      c.root_s[static_cast<std::size_t>(column + j)], gap[j]},
+                     row_terms.data() + i * table.n_terms(), column_terms.data() + j);
+        v[j] = result.v;
+        slope[j] = result.slope;
       }
+    }
+
+    NearResult near_one(const HermiteTable& table, const NearPair& pair, const double* bi,
+                        const double* bj) const {
+      const Activation& phi = *kernel.network_.activation;
+      const bool by_angle = phi.kind() == Kind::kHardTanh && std::abs(pair.g) > HardTanhEnd::kNearest;
+      if (!by_angle) return by_quadrature(phi, pair);
+      const double c0 = table.reach();
+      double value, slope;
+      SeriesMap::one(table, bi, bj, std::copysign(c0, pair.g), value, slope);
+      return HardTanhEnd::run(phi, pair, c0, value, slope);
     }
 
     void set_diagonal() {
