@@ -22,6 +22,7 @@ Kernel = npt.NDArray[Any]  # float64 or float32
 
 MAX_MEMORY = 4 * 2**30
 _TILE = int(_core.kernels_tile)
+_CLOSED_FORMS = ("linear", "relu", "leaky_relu", "erf")
 _LARGEST_BLOCK = 32 * _TILE  # the progress bar moves, and Ctrl-C does not lose much
 
 
@@ -59,9 +60,13 @@ class Architecture:
         )
 
     def memory(self, x1: Array, x2: Array | None) -> int:
-        """Bytes that the kernel of these inputs needs beside its blocks: directions, shares of each layer, tiles."""
+        """Bytes that the kernel of these inputs needs beside its blocks, about."""
         n, d = len(x1) + (0 if x2 is None else len(x2)), x1.shape[1]
-        return 8 * int(n * (2 * d + 10 * (self.hidden_layers + 1)) + 100_000 * _core.thread_count(self.threads))
+        # Directions and shares of every layer; tiles of every thread; tables of coefficients, where there are any.
+        tables = 0 if self.activation._build[0] in _CLOSED_FORMS else 40_000 * self.hidden_layers
+        return 8 * int(
+            n * (2 * d + 10 * (self.hidden_layers + 1)) + 100_000 * _core.thread_count(self.threads) + tables
+        )
 
 
 def inputs(name: str, value: Any, dimension: int | None = None) -> Array:
@@ -115,6 +120,8 @@ def _kernels(
         for target in out:
             if tuple(getattr(target, "shape", ())) != shape:
                 raise ValueError(f"out must have shape {shape}, got {getattr(target, 'shape', type(target).__name__)}")
+            if np.dtype(getattr(target, "dtype", kind)).kind != "f":
+                raise ValueError(f"out must hold floating-point numbers, got {target.dtype}")
         # A block and its mirror image.
         room = math.isqrt(max(0, int((cap - own) / (2 * item))))
         edge, results = min(_LARGEST_BLOCK, room // _TILE * _TILE), out
