@@ -401,6 +401,7 @@ def test_smallest_eigenvalue() -> None:
         ({"bias_variance": np.inf}, r"bias_variance must be a finite number >= 0, got inf"),
         ({"activation": "step"}, r"activation must be one of"),
         ({"dtype": "int64"}, r"dtype must be one of 'float64', 'float32'"),
+        ({"dtype": "double-double"}, r"dtype must be one of 'float64', 'float32', got 'double-double'"),
         ({"threads": -1}, r"threads must be an integer from 0"),
         ({"max_memory": 100.0}, r"max_memory must be at least .* MiB for kernels of shape \(3, 3\)"),
         ({"max_memory": 0.0}, r"max_memory must be a number of bytes > 0"),

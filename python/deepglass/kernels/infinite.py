@@ -89,6 +89,14 @@ def _size(n_bytes: float) -> str:
     return f"{n_bytes / 2**30:.3g} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.3g} MiB"
 
 
+def _kind(dtype: Any) -> np.dtype[Any]:
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = dtype
+    return np.dtype(choice("dtype", name, ["float64", "float32"]))
+
+
 def _kernels(
     wanted: tuple[bool, bool],
     X1: Any,
@@ -102,7 +110,7 @@ def _kernels(
     """Covariance and tangent kernel, those that are wanted."""
     x1 = inputs("X1", X1)
     x2 = None if X2 is None else inputs("X2", X2, x1.shape[1])
-    kind = np.dtype(choice("dtype", np.dtype(dtype).name, ["float64", "float32"]))
+    kind = _kind(dtype)
     cap = number("max_memory", max_memory, "a number of bytes > 0", lambda x: x > 0.0)
     shape = (len(x1), len(x1 if x2 is None else x2))
     n_kernels = sum(wanted)
