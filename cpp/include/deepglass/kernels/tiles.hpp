@@ -141,14 +141,14 @@ class Kernel {
       c.noalias() = a * b.transpose();
       constexpr double kNear = 1e-3;  // here the rounding errors of c, 1e-16, would be 1e-13 of the gap
       for (Index i = 0; i < n_rows; ++i) {
-        double* gap = at(g, i);
-        bool near = false;
+        double *gap = at(g, i), nearest = 1;
+#pragma omp simd reduction(min : nearest)
         for (Index j = 0; j < kTile; ++j) {
-          const double size = std::abs(gap[j]);
-          near = near || size > 1 - kNear;
-          gap[j] = std::copysign(size < 1 ? 1 - size : 0.0, gap[j]);
+          const double m = vmath::detail::at_least(1.0 - vmath::detail::abs(gap[j]), 0.0);
+          nearest = m < nearest ? m : nearest;
+          gap[j] = detail::with_sign_of(m, gap[j]);
         }
-        for (Index j = 0; near && j < n_columns; ++j) {
+        for (Index j = 0; nearest < kNear && j < n_columns; ++j) {
           if (std::abs(gap[j]) < kNear) gap[j] = gap_of(row + i, column + j, gap[j]);
         }
       }
