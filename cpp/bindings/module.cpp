@@ -17,6 +17,7 @@ PYBIND11_MODULE(DEEPGLASS_MODULE, m, py::mod_gil_not_used()) {
   deepglass::bindings::bind_mc_slaved(m);
   deepglass::bindings::bind_meanfield(m);
   deepglass::bindings::bind_perceptron(m);
+  deepglass::bindings::bind_kernels(m);
   deepglass::bindings::bind_spin_glass(m);
   deepglass::bindings::bind_spectra(m);
   deepglass::bindings::bind_network_spectra(m);

@@ -46,6 +46,7 @@ void bind_vmath(py::module_& m) {
   bind(m, "vmath_log1p", vmath::log1p, "ln(1 + x).");
   bind(m, "vmath_tanh", vmath::tanh, "tanh x.");
   bind(m, "vmath_log_2cosh", vmath::log_2cosh, "ln(2 cosh x).");
+  bind(m, "vmath_asin", vmath::asin, "asin x.");
   bind(m, "vmath_erf", vmath::erf, "erf x = (2 / sqrt(pi)) int_0^x exp(-t^2) dt.");
   bind(m, "vmath_erfc", vmath::erfc, "erfc x = 1 - erf x.");
   bind(m, "vmath_normal_cdf", vmath::normal_cdf,

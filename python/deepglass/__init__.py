@@ -12,7 +12,7 @@ from ._warnings import ConvergenceWarning, UnphysicalWarning
 from .io import load, save
 
 if TYPE_CHECKING:
-    from . import contour, io, mc, meanfield, parisi, plot, spectra, stats
+    from . import contour, io, kernels, mc, meanfield, parisi, plot, spectra, stats
 
 __all__ = [
     "ConvergenceWarning",
@@ -21,6 +21,7 @@ __all__ = [
     "__version__",
     "contour",
     "io",
+    "kernels",
     "load",
     "mc",
     "meanfield",

@@ -2,7 +2,7 @@
 //
 // Each function is always inlined and does the same arithmetic for every argument (selections are blends),
 // hence the same bits in every lane, for every array length, on v3 and on v4.  NaN, infinities, signed zeros,
-// subnormal numbers and overflow go as in libm.  Errors: exp, log, log1p below 1 ulp, expm1, log_2cosh,
+// subnormal numbers and overflow go as in libm.  Errors: exp, log, log1p below 1 ulp, asin, expm1, log_2cosh,
 // erf below 2, tanh below 3, the Gaussian tail below 2e-15 relative, wherever the result is a normal number.
 //
 // All polynomials are truncated Chebyshev series of the function named above them, on the interval named,
@@ -42,6 +42,8 @@ constexpr double kSqrtHalfPi = 1.2533141373155003;
 constexpr double kSqrt2OverPi = 0.7978845608028654;
 constexpr double kTwoOverPi = 0.6366197723675814;
 constexpr double kInvSqrt2Pi = 0.3989422804014327;
+constexpr double kHalfPi = 1.5707963267948966;
+constexpr double kHalfPiRest = 6.123233995736766e-17;
 
 // Bounds that let NaN through.
 DEEPGLASS_INLINE double at_most(double x, double bound) {
@@ -175,6 +177,19 @@ DEEPGLASS_INLINE double log_sum(double x, double rest) {
   return log1p_reduced(madd(rest, exp2_integer(-at_most(k, 1000.0)), m - 1.0), k);
 }
 
+// ---- arcus sine ----
+
+// asin(sqrt z) / sqrt z = 1 + z p(z) on 0 <= z <= 1/2
+DEEPGLASS_INLINE double asin_ratio(double z) {
+  constexpr double p[] = {0.16666666666666657,  0.0750000000001052,   0.044642857120591614,
+                          0.030381946308487458, 0.022372076975934914, 0.017354959478258897,
+                          0.01392612684348443,  0.012027056218379902, 0.005557159944675599,
+                          0.035808952975294614, -0.1262343628704168,  0.49466275045887054,
+                          -1.32937985806961,    2.700434763636163,    -3.9036838450122584,
+                          3.870992003410193,    -2.3502692453285903,  0.6800344496293879};
+  return madd(z, polynomial(z, p), 1.0);
+}
+
 // ---- Gaussian tail ----
 
 // S(a) = 1 / (e^{a^2/2} erfc(a / sqrt 2)), a >= 0: the slow factor of the tail, S(0) = 1, as a sum of its
@@ -265,6 +280,16 @@ DEEPGLASS_INLINE double log_2cosh(double h) {
   return a + detail::log1p_reduced(detail::exp2_integer(k) * (1.0 + detail::expm1_reduced(r)), 0.0);
 }
 
+// asin x;  for x^2 > 1/2  pi/2 - asin sqrt(1 - x^2)
+DEEPGLASS_INLINE double asin(double x) {
+  const double a = detail::abs(x), a2 = a * a;
+  const bool outer = a2 > 0.5;
+  const double z = outer ? (1.0 - a) * (1.0 + a) : a2, root = outer ? __builtin_sqrt(z) : a;
+  const double angle = root * detail::asin_ratio(z);
+  const double y = outer ? detail::kHalfPi - (angle - detail::kHalfPiRest) : angle;
+  return detail::with_sign_of(a <= 1.0 ? y : detail::kNaN, x);
+}
+
 // erfc x = (2 / sqrt(pi)) int_x^inf e^{-t^2} dt
 DEEPGLASS_INLINE double erfc(double x) {
   const double tail = detail::erfc_positive(detail::abs(x));
@@ -336,6 +361,7 @@ DEEPGLASS_VMATH_ARRAY(log)
 DEEPGLASS_VMATH_ARRAY(log1p)
 DEEPGLASS_VMATH_ARRAY(tanh)
 DEEPGLASS_VMATH_ARRAY(log_2cosh)
+DEEPGLASS_VMATH_ARRAY(asin)
 DEEPGLASS_VMATH_ARRAY(erf)
 DEEPGLASS_VMATH_ARRAY(erfc)
 DEEPGLASS_VMATH_ARRAY(normal_cdf)

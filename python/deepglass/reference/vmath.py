@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 __all__ = [
+    "asin",
     "erf",
     "erfc",
     "exp",
@@ -64,6 +65,12 @@ def log_2cosh(h: ArrayLike) -> Array:
     a = np.abs(_doubles(h))
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(a + np.log1p(np.exp(-2.0 * a)))
+
+
+def asin(x: ArrayLike) -> Array:
+    """Arcus sine, asin x; NaN outside [-1, 1]."""
+    with np.errstate(invalid="ignore", under="ignore"):
+        return np.asarray(np.arcsin(_doubles(x)))
 
 
 def erf(x: ArrayLike) -> Array:

@@ -155,8 +155,11 @@ class TwoPointAverage {
     return series ? by_series(c) : by_quadrature(c);
   }
 
-  TwoPoint by_quadrature(double c) {
-    const double sd1 = std::sqrt(q1_), sd2 = std::sqrt(q2_), s = std::sqrt((1 - c) * (1 + c));
+  TwoPoint by_quadrature(double c) { return by_quadrature(c, std::sqrt((1 - c) * (1 + c))); }
+
+  // With s = sqrt(1 - c^2) given, for |c| so close to 1 that it is lost in c.
+  TwoPoint by_quadrature(double c, double s) {
+    const double sd1 = std::sqrt(q1_), sd2 = std::sqrt(q2_);
     const double along = c * sd2;  // u2 = along z1 + s sd2 z2
     outer_.breaks.clear();
     add_breaks(sd1);
