@@ -340,6 +340,12 @@ def test_three_spin_model_in_a_field_keeps_its_jump():
     # The replica-symmetric state is stable here and is not the equilibrium.
     found = dg.parisi.full_rsb(dg.parisi.PSpin(3, 0.45, 0.05))
     assert found.breakpoint_jump < 1.0
+    assert found.breakpoint_jump == found.breakpoint_c  # one step
+    more = dg.parisi.full_rsb(dg.parisi.PSpin(3, 0.5, 0.5), rtol=1e-8)  # the field makes it unstable
+    assert 0 < more.overlap_min < more.overlap_jump < more.overlap_ea
+    assert more.breakpoint_jump < more.breakpoint_0 < more.breakpoint_c
+    with pytest.raises(NumericalError, match=r"order|settle|merge"):
+        dg.parisi.full_rsb(dg.parisi.PSpin(3, 0.5, 1.0))  # where neither is the solution
     assert found.free_energy > dg.parisi.solve(dg.parisi.PSpin(3, 0.45, 0.05), steps=0).free_energy
 
 

@@ -46,6 +46,9 @@ class State:
     iterations: int = 0
 
     def sweep(self, *, jacobian: bool = False) -> State:
+        q, m = np.diff(np.r_[0.0, self.q, 1.0]), np.diff(np.r_[0.0, self.m])
+        if not ((q >= 0.0).all() and (m > 0.0).all() and (self.m <= 1.0).all()):
+            raise NumericalError(f"levels left their order: overlaps {self.q}, breakpoints {self.m}")
         beta = 1.0 / self.model.temperature
         levels = beta**2 * self.model.xi(self.q, 1)
         self.raw = _core.spin_glass_recursion(levels, self.m, beta * self.model.field, jacobian=jacobian)
@@ -212,8 +215,10 @@ def settle_all(state: State) -> State:
             ahead, behind = (unpack(z + sign * step * np.eye(n + k)[n + i]).sweep() for sign in (1, -1))
             matrix[:n, n + i] = ((ahead.miss - behind.miss) / (2 * step))[free]
             matrix[n:, n + i] = (ahead.breakpoint_slope - behind.breakpoint_slope) / (2 * step)
-        # the same mixed derivative, taken the other way round
-        matrix[n:, :n] = (matrix[:n, n:] * (-here.weights / 2 * slope)[free, None]).T
+        # the same mixed derivative, taken the other way round: of -weight_i/2 beta^2 xi''(q_i) miss_i by m_j
+        growth = np.eye(k + 1, k) - np.eye(k + 1, k, -1)  # d weight_i/dm_j
+        mixed = (-here.weights / 2 * slope)[free, None] * matrix[:n, n:]
+        matrix[n:, :n] = (mixed - growth[free] / 2 * (slope * here.miss)[free, None]).T
         return np.r_[here.miss[free], here.breakpoint_slope], matrix, here
 
     def bounds(z: Array) -> Array:

@@ -171,8 +171,9 @@ def begin(two: State) -> tuple[Rise, Found]:
     low, high = two.q[-2:]
     below, margin, shape = (two.q[-3] if rise.jump else 0.0), 0.15 * (high - low), np.linspace(0.0, 1.0, k + 1)
     low, high = low - min(margin, (low - below) / 2), high + min(margin, (1.0 - high) / 2)
-    if not rise.jump:  # like that without field
-        plain = without_field(replica_symmetric(MixedIsing(two.model.coefficients, two.model.temperature)), 6)
+    symmetric = replica_symmetric(MixedIsing(two.model.coefficients, two.model.temperature))
+    if not rise.jump and symmetric.replicon < 0.0:  # like that without field
+        plain = without_field(symmetric, 6)
         along = np.interp(
             places[0] + shape * (places[1] - places[0]), Rise(plain.state.model).profile(plain.places, 6), plain.state.q
         )

@@ -277,11 +277,11 @@ def _full_rsb(model: MixedIsing | MixedSpherical, rtol: float) -> xr.Dataset:
     if ground_state.is_continuous(model):
         return ground_state.full_rsb(model, rtol)
     symmetric = replica_symmetric(model)
-    if symmetric.replicon >= -1e-12:
-        one = _one_step(symmetric)
-        if one is None or one.replicon >= 0.0:
-            return _dataset(model, rtol, [_Solution(one or symmetric)])
+    one = _one_step(symmetric)
+    if one is not None and one.replicon < 0.0:
         rise, found = begin(after_jump(one))
+    elif one is not None or symmetric.replicon >= -1e-12:
+        return _dataset(model, rtol, [_Solution(one or symmetric)])
     elif model.field != 0.0:
         rise, found = begin(stationary(symmetric, 1, pinned=False))
     elif float(model.xi(0.0, 2)) > 0.0:
@@ -325,23 +325,27 @@ def _require_continuous(rise: Rise, found: Found) -> None:
 
 
 def _one_step(symmetric: State) -> State | None:
-    """One step, reached by a jump, where it is the equilibrium although the replica-symmetric state is stable."""
+    """One step, reached by a jump, where it is the equilibrium although the paramagnet without field is stable."""
     model = symmetric.model
-    if set(model.coefficients) == {2}:
+    if float(model.xi(0.0, 2)) > model.temperature**2 or set(model.coefficients) == {2}:
         return None
     plain = MixedIsing(model.coefficients, model.temperature)
     if annealed_potential(plain.coefficients, plain.temperature, np.linspace(0.02, 0.999, 400)).max() <= 1e-9:
         return None
-    try:
-        one = stationary(replica_symmetric(plain), 1, pinned=True)
-        if model.field != 0.0:
-            one = settle_all(
-                State(model, np.maximum(one.q, symmetric.q[0] * np.array([1.0, 0.0])), one.m, pinned=False)
-            )
-    except NumericalError:
-        return None
-    exists = one.residual < CONVERGED and not one.merged and one.m[-1] < 1.0
-    return one if exists and one.free_energy > symmetric.free_energy else None
+    one = stationary(replica_symmetric(plain), 1, pinned=True)
+    if not _exists(one):
+        raise NumericalError(f"no solution with one step was found below the static transition: m = {one.m[-1]:.4g}")
+    if model.field != 0.0:
+        start = np.maximum(one.q, symmetric.q[0] * np.array([1.0, 0.0]))
+        try:
+            one = settle_all(State(model, start, one.m, pinned=False))
+        except NumericalError:  # a field takes the step away
+            return None
+    return one if _exists(one) and one.free_energy > symmetric.free_energy else None
+
+
+def _exists(one: State) -> bool:
+    return bool(one.residual < CONVERGED and not one.merged and one.m[-1] < 1.0)
 
 
 # ---- the limit ----
@@ -354,7 +358,7 @@ def _limits(sequence: list[_Solution]) -> dict[str, tuple[float, float]]:
         error = _ROUNDING / min(1.0, last.state.model.temperature)
         return {name: (float(column[0]), error) for name, column in columns.items()}
     k = np.array([one.steps for one in sequence], float)
-    noise = 100 * rounding(last.rise, last.state)
+    noise = 3 * rounding(last.rise, last.state)
     found = {}
     for name, column in columns.items():
         if len(k) < 6:  # of a rise so narrow that few steps are enough
