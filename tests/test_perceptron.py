@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -416,8 +417,9 @@ def test_bad_models(arguments, message):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"steps must be 0, got 1"):
-        dg.parisi.solve(Perceptron(1.0), steps=1)
+    for breaking in (lambda model: dg.parisi.solve(model, steps=1), dg.parisi.full_rsb):
+        with pytest.raises(ValueError, match="model must have spherical bonds, random labels and the hard potential"):
+            breaking(Perceptron(1.0, bonds="binary"))
     with pytest.raises(ValueError, match="branch must be one of"):
         dg.parisi.solve(Perceptron(1.0), branch="wetting")
     with pytest.raises(NumericalError, match="no branch 'unstable' at load 1"):
@@ -449,3 +451,16 @@ def test_kernel_refuses():
         _core.perceptron_roots([math.nan], "spherical", "random", "hard", 0.0, 0.0)
     with pytest.raises(ValueError, match="overlap and deficit must be"):
         _core.perceptron_gap_density([0.0], 1.0, 0.0, "spherical", "random", "hard", 0.0, 0.0)
+
+
+def test_steps_of_the_spherical_perceptron_go_on_from_replica_symmetry():
+    # Two kernels and two parametrisations; steps in the unstable phase lower the entropy.
+    for load, margin in ((1.0, 0.3), (4.2, -0.5)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.ConvergenceWarning)  # unstable at 4.2
+            symmetric = dg.parisi.solve(Perceptron(load, margin))
+        other = dg.parisi.satisfiable_perceptron(load, margin, steps=0)
+        assert symmetric.entropy == pytest.approx(float(other.free_entropy), abs=1e-12)
+        assert symmetric.overlap == pytest.approx(float(other.overlap_ea), abs=1e-10)
+    one, full = dg.parisi.solve(Perceptron(4.2, -0.5), steps=1), dg.parisi.full_rsb(Perceptron(4.2, -0.5))
+    assert full.free_entropy < one.free_entropy < symmetric.entropy

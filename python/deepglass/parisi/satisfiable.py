@@ -26,7 +26,9 @@ from .._check import integer, number
 from .._core import NumericalError
 from .._warnings import ConvergenceWarning
 from ..io import provenance
+from . import perceptron
 from .jamming import _CONVERGED, _MOST_STEPS, State, between, jamming_load, limit, minimise
+from .perceptron import Perceptron
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -197,3 +199,28 @@ def _dataset(
     if entropies is not None:
         out = out.assign_coords(k=np.arange(1, len(entropies) + 1)).assign(free_entropy_of_k=("k", entropies))
     return out
+
+
+# ---- the same, of a model ----
+
+
+def solve(model: Perceptron, steps: int = 0, *args: Any, **options: Any) -> xr.Dataset:
+    """Give k steps of one perceptron; see `satisfiable_perceptron`, and `perceptron.solve` without steps."""
+    if isinstance(steps, int) and steps == 0:
+        return perceptron.solve(model, steps, *args, **options)
+    _require_hard(model)
+    return satisfiable_perceptron(model.load, model.margin, integer("steps", steps, 1, 32), *args, **options)
+
+
+def full_rsb(model: Perceptron, rtol: float = 1e-9) -> xr.Dataset:
+    """Give full breaking of one perceptron; see `satisfiable_perceptron`."""
+    _require_hard(model)
+    return satisfiable_perceptron(model.load, model.margin, rtol=rtol)
+
+
+def _require_hard(model: Perceptron) -> None:
+    if (model.bonds, model.scenario, model.potential) != ("spherical", "random", "hard"):
+        raise ValueError(
+            "model must have spherical bonds, random labels and the hard potential where replica symmetry is broken, "
+            f"got {model!r}"
+        )

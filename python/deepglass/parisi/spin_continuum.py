@@ -116,8 +116,8 @@ def full_rsb(model: MixedIsing | MixedSpherical, rtol: float = 1e-10) -> xr.Data
 
     Parameters
     ----------
-    model : MixedIsing or MixedSpherical
-        The spin glass.
+    model : MixedIsing, MixedSpherical or Perceptron
+        The spin glass; for a perceptron see `satisfiable_perceptron`, to which its load and margin go.
     rtol : float from 1e-13 to 1e-4
         Relative error asked for in free_energy, energy and magnetisation; of the overlaps 1000 times as much.
 
