@@ -12,7 +12,7 @@ from ._warnings import ConvergenceWarning, UnphysicalWarning
 from .io import load, save
 
 if TYPE_CHECKING:
-    from . import contour, io, kernels, mc, meanfield, parisi, plot, spectra, stats
+    from . import contour, fisher, io, kernels, mc, meanfield, parisi, plot, spectra, stats
 
 __all__ = [
     "ConvergenceWarning",
@@ -20,6 +20,7 @@ __all__ = [
     "UnphysicalWarning",
     "__version__",
     "contour",
+    "fisher",
     "io",
     "kernels",
     "load",
