@@ -232,6 +232,8 @@ def test_parameters_and_seeds():
     again = Network(activation="relu", **{**SMALL, "seed": network.seed})
     assert (again.parameters == network.parameters).all()
     assert len(network.parameters) == network.n_parameters == 7 * 2 + 6 * 7 + 6 * 5
+    correlation = np.corrcoef(network.weights[0].ravel(), normal(SMALL["seed"], 24))[0, 1]
+    assert abs(correlation) < 0.9  # inputs drawn with the same seed are independent of the weights
     x = normal(1, 3, 4)
     np.testing.assert_allclose(network.with_parameters(network.parameters)(x), network(x), rtol=1e-13)
     without = Network(activation="relu", **{**SMALL, "bias_variance": 0.0})

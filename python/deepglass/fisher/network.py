@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .._check import choice, integer, number
 from ..meanfield import Activation
 from ..meanfield import activation as make_activation
-from ..random import SeedLike, seed_entropy
+from ..random import SeedLike, child_seed, seed_entropy
 
 __all__ = ["Network"]
 
@@ -126,7 +126,8 @@ class Network:
         self._weight_scales = [np.sqrt(sw2 / n) if ntk else 1.0 for n in sizes[:-1]]
         self._bias_scale = np.sqrt(sb2) if ntk else 1.0
         self.seed = seed_entropy(seed)
-        rng = np.random.default_rng(self.seed)
+        # Not default_rng(seed), from which the inputs may have been drawn.
+        rng = np.random.default_rng(child_seed(self.seed, 0))
         drawn, biases = [], []
         for fan_in, fan_out in pairwise(sizes):
             law = _orthogonal(rng, fan_out, fan_in) if orthogonal else rng.standard_normal((fan_out, fan_in))
