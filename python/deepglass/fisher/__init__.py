@@ -15,7 +15,8 @@ in wide neural networks" (2020).
 
 from __future__ import annotations
 
+from .natural import natural_gradient
 from .network import Network
 from .theory import max_learning_rate, statistics
 
-__all__ = ["Network", "max_learning_rate", "statistics"]
+__all__ = ["Network", "max_learning_rate", "natural_gradient", "statistics"]

@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from .meanfield import Function, Phi, moments, two_point
 
-__all__ = ["fisher", "jacobian", "kappas"]
+__all__ = ["fisher", "jacobian", "kappas", "metric"]
 
 Array = npt.NDArray[np.float64]
 
@@ -67,3 +67,33 @@ def kappas(phi: Phi, sw2: float, sb2: float, depth: int) -> tuple[float, float]:
         kappa_1 += float(np.prod(chi[layer:])) * qhat[layer] / (depth - 1)
         kappa_2 += float(np.prod(chi_st[layer:])) * qhat_st[layer] / (depth - 1)
     return kappa_1, kappa_2
+
+
+def metric(name: str, inputs: Sequence[Array], deltas: Sequence[Array], root_damping: float = 0.0) -> Array:
+    """The metric G of the parameters as a P x P matrix, from x (N, fan-in) and d f_k / d u (N, C, units) of each layer.
+
+    Parameters are in the order of `jacobian`.  The damping of kfac goes into its factors.
+    """
+    n = len(inputs[0])
+    gradients = [
+        np.einsum("ski,sj->skij", d, x).reshape(n * d.shape[1], -1) for x, d in zip(inputs, deltas, strict=True)
+    ]
+    places = np.cumsum([0, *(g.shape[1] for g in gradients)])
+    full = np.concatenate(gradients, axis=1)
+    if name == "exact":
+        return np.asarray(full.T @ full / n)
+    total = np.zeros((places[-1], places[-1]))
+    for i, first in enumerate(gradients):
+        for j, second in enumerate(gradients):
+            if i == j or (abs(i - j) == 1 and name == "block_tridiagonal"):
+                total[places[i] : places[i + 1], places[j] : places[j + 1]] = first.T @ second / n
+        block = total[places[i] : places[i + 1], places[i] : places[i + 1]]
+        fan_in = inputs[i].shape[1]
+        if name == "kfac":
+            rows = deltas[i].reshape(-1, deltas[i].shape[2])
+            a = inputs[i].T @ inputs[i] / n + root_damping * np.eye(fan_in)
+            b = rows.T @ rows / n + root_damping * np.eye(rows.shape[1])
+            block[...] = np.kron(b, a)
+        if name == "unit_wise":
+            block *= np.kron(np.eye(deltas[i].shape[2]), np.ones((fan_in, fan_in)))
+    return total
