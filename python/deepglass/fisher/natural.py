@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from .._check import choice, integer, number
 from ..io import provenance
-from .network import Array, LayerGradients, Network, finite_matrix
+from .network import MAX_MEMORY, Array, LayerGradients, Network, finite_matrix
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["natural_gradient"]
+
+_MOST_AT_ONCE = 2**24  # numbers
 
 
 class _Metric(NamedTuple):
@@ -119,6 +121,8 @@ def natural_gradient(
     steps = integer("steps", steps, 0, 1_000_000)
     layers = network.gradients(x)
     alpha, step = build(layers, rho)
+    if not alpha > 0.0:
+        raise ValueError("X must be inputs at which the network has gradients, all are 0 here")
     rate = (
         1.0 / alpha
         if learning_rate is None
@@ -167,10 +171,15 @@ def _response(
 ) -> Array:
     """J' G^{-1} J^T / N, J' the gradients of others: (n' C, N C)."""
     n, c = layers[0].delta.shape[:2]
-    columns = np.zeros((n * c, len(others[0].inputs), c))
+    m = len(others[0].inputs)
+    columns, identity = np.zeros((n * c, m, c)), np.eye(n * c)
     for i, (layer, other) in enumerate(zip(layers, others, strict=True)):
-        signals = other.gram(layer) @ step(i, np.eye(n * c))  # change of the pre-activations, (N C, n', n_units)
-        columns += np.einsum("mti,tbi->mtb", signals, other.delta, optimize=True)
+        gram = other.gram(layer)
+        some = max(1, _MOST_AT_ONCE // ((n + m) * layer.delta.shape[2]))
+        for begin in range(0, n * c, some):
+            rows = slice(begin, begin + some)
+            signals = gram @ step(i, identity[rows])  # change of the pre-activations, (some, n', n_units)
+            columns[rows] += np.einsum("mti,tbi->mtb", signals, other.delta, optimize=True)
     return columns.reshape(n * c, -1).T
 
 
@@ -204,8 +213,7 @@ def _full_rank(gram: Array, what: str, rho: float) -> int:
 
 def _solved(matrix: Array, v: Array) -> Array:
     """Rows of v times the inverse of a symmetric matrix."""
-    result: Array = np.linalg.solve(matrix, v.T).T
-    return result
+    return np.asarray(np.linalg.solve(matrix, v.T).T)
 
 
 def _damped(matrix: Array, damping: float) -> Array:
@@ -214,7 +222,7 @@ def _damped(matrix: Array, damping: float) -> Array:
 
 def _exact(layers: Sequence[LayerGradients], rho: float) -> _Metric:
     n = len(layers[0].inputs)
-    kernel = np.sum([_matrix(layer) for layer in layers], axis=0)
+    kernel: Array = np.sum([_matrix(layer) for layer in layers], axis=0)
     rank = _full_rank(kernel, "the gradients", rho)
     damped = _damped(kernel, n * rho)
     return _Metric(rank / len(kernel), lambda i, v: _along_samples(layers[i], _solved(damped, v)))
@@ -251,7 +259,8 @@ def _block_tridiagonal(layers: Sequence[LayerGradients], rho: float) -> _Metric:
 def _kfac(layers: Sequence[LayerGradients], rho: float) -> _Metric:
     """Each factor by itself: A^{-1} of the inputs, B^{-1} of the deltas of all samples and outputs."""
     n, c = layers[0].delta.shape[:2]
-    root, alpha, prepared = np.sqrt(rho), 0.0, []
+    root, alpha = float(np.sqrt(rho)), 0.0
+    prepared: list[tuple[Array, LayerGradients]] = []
     for i, layer in enumerate(layers):
         rows = layer.delta.reshape(n * c, -1)
         gram, products = layer.gram(), rows @ rows.T
@@ -263,7 +272,7 @@ def _kfac(layers: Sequence[LayerGradients], rho: float) -> _Metric:
 
     def step(i: int, v: Array) -> Array:
         gram, solved = prepared[i]
-        return n * np.linalg.solve(gram, _along_samples(solved, v))
+        return np.asarray(n * np.linalg.solve(gram, _along_samples(solved, v)))
 
     return _Metric(alpha, step)
 
@@ -271,7 +280,11 @@ def _kfac(layers: Sequence[LayerGradients], rho: float) -> _Metric:
 def _unit_wise(layers: Sequence[LayerGradients], rho: float) -> _Metric:
     """G of a unit = X^T diag(e) X / N, e[s] = sum_k delta[s, k]^2; only samples with e > 0 count."""
     n, c = layers[0].delta.shape[:2]
-    alpha, prepared = 0.0, []
+    needed = 8 * n**2 * sum(layer.delta.shape[2] for layer in layers)
+    if needed > MAX_MEMORY:
+        raise ValueError(f"metric 'unit_wise' needs {needed} bytes for {n} samples, more than {MAX_MEMORY}")
+    alpha = 0.0
+    prepared: list[tuple[Array, Array]] = []
     for i, layer in enumerate(layers):
         gram = layer.gram()
         _full_rank(gram, f"the inputs of layer {i + 1}", rho)
@@ -290,8 +303,7 @@ def _unit_wise(layers: Sequence[LayerGradients], rho: float) -> _Metric:
     def step(i: int, v: Array) -> Array:
         matrices, scale = prepared[i]
         right = _along_samples(layers[i], v).transpose(2, 1, 0) * scale[:, :, np.newaxis]  # (n_units, N, m)
-        result: Array = np.linalg.solve(matrices, right).transpose(2, 1, 0)
-        return result
+        return np.asarray(np.linalg.solve(matrices, right).transpose(2, 1, 0))
 
     return _Metric(alpha, step)
 
