@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 
 import deepglass as dg
 from deepglass.reference import fisher as reference
 from deepglass.reference.meanfield import ACTIVATIONS
 
-Network, natural_gradient, statistics = dg.fisher.Network, dg.fisher.natural_gradient, dg.fisher.statistics
+Network, statistics = dg.fisher.Network, dg.fisher.statistics
+normalised_fisher, largest_eigenvalues = dg.fisher.normalised_fisher, dg.fisher.largest_eigenvalues
 SMALL = {"depth": 3, "width": 6, "n_inputs": 4, "n_outputs": 2, "weight_variance": 1.7, "bias_variance": 0.3, "seed": 5}
 
 
@@ -78,41 +80,6 @@ def test_kappas_are_their_twins(name):
     np.testing.assert_allclose([here.kappa_1, here.kappa_2], twin, rtol=1e-12)  # two quadratures, each 1e-14
 
 
-METRICS = ["exact", "block_diagonal", "block_tridiagonal", "kfac", "unit_wise"]
-
-
-def response(network, x, metric, damping=0.0, where=None):
-    """Thetabar, column by column: one update towards f - e_n."""
-    f, columns = network(x), []
-    for n in range(f.size):
-        unit = np.eye(f.size)[n].reshape(f.shape)
-        step = natural_gradient(network, x, f - unit, metric=metric, damping=damping, learning_rate=1.0, X_test=where)
-        name = "train" if where is None else "test"
-        columns.append(((step[name][0] - step[name][1]).values.ravel(), step.displacement.values))
-    return np.column_stack([c[0] for c in columns]), np.column_stack([c[1] for c in columns])
-
-
-@pytest.mark.parametrize("damping", [0.0, 0.3])
-@pytest.mark.parametrize(("name", "c"), [("tanh", 2), ("relu", 1)])
-@pytest.mark.parametrize("metric", METRICS)
-def test_natural_gradients_are_those_of_dense_matrices(metric, name, c, damping):
-    small = {**SMALL, "n_outputs": c, "width": 8}
-    network, x, other = Network(activation=name, **small), normal(1, 3, 4), normal(2, 2, 4)
-    layers = network.gradients(x)
-    root = math.sqrt(damping) if metric == "kfac" else 0.0
-    dense = reference.metric(metric, [g.inputs for g in layers], [g.delta for g in layers], root)
-    if metric != "kfac":
-        dense += damping * np.eye(len(dense))
-    j, j_other = (network.jacobian(z).reshape(len(z) * c, -1) for z in (x, other))
-    update = np.linalg.pinv(dense, rcond=1e-11, hermitian=True) @ j.T / 3
-    tolerance = 1e-8 * np.abs(update).max()  # the pseudo-inverse of a metric with condition number 1e4 .. 1e7
-    kernel, steps = response(network, x, metric, damping)
-    np.testing.assert_allclose(steps, -update, rtol=0, atol=tolerance)
-    np.testing.assert_allclose(kernel, j @ update, rtol=0, atol=tolerance * np.abs(j).sum(axis=1).max())
-    at_others = response(network, x, metric, damping, where=other)[0]
-    np.testing.assert_allclose(at_others, j_other @ update, rtol=0, atol=tolerance * np.abs(j_other).sum(axis=1).max())
-
-
 # ---- Exact cases
 
 
@@ -133,6 +100,24 @@ def test_jacobian_is_the_derivative(name, parametrisation):
     ]
     expected = np.stack(columns, axis=-1)
     np.testing.assert_allclose(network.jacobian(x), expected, rtol=0, atol=1e-10)  # rounding 1e-16 / h, h^6
+
+
+@pytest.mark.parametrize("kind", ["none", "mean_subtraction", "batch", "layer"])
+def test_normalised_gradients_are_derivatives(kind):
+    network, x, h = Network(activation="tanh", **SMALL), normal(1, 5, 4), 1e-3
+    theta = network.parameters
+
+    def difference(e, step):
+        both = [network.with_parameters(theta + sign * step * e) for sign in (1, -1)]
+        up, down = (reference.normalised(n.weights, n.biases, np.tanh, x, kind) for n in both)
+        return (up - down).ravel() / (2 * step)
+
+    columns = [
+        (64 * difference(e, h) - 20 * difference(e, 2 * h) + difference(e, 4 * h)) / 45 for e in np.eye(len(theta))
+    ]
+    expected = np.array(columns).T @ np.array(columns) / 5
+    dual = normalised_fisher(network, x, normalisation=kind)
+    np.testing.assert_allclose(dual, expected, rtol=0, atol=1e-9 * np.abs(expected).max())  # h^6, rounding / h
 
 
 def test_jacobian_by_a_complex_step():
@@ -310,7 +295,7 @@ def test_empirical_kernel_tends_to_the_infinite_one(name):
 def test_statistics_of_wide_networks(name, sw2, sb2, depth, c):
     m, t, draws = 400, 20, 24
     law = {"weight_variance": sw2, "bias_variance": sb2, "depth": depth, "width": m, "n_outputs": c}
-    theory, measured = statistics(name, n_samples=t, **law), []
+    theory, measured, ratios = statistics(name, n_samples=t, **law), [], []
     for i in range(draws):
         rng = np.random.default_rng(i)
         x = rng.normal(size=(t, m))
@@ -321,10 +306,43 @@ def test_statistics_of_wide_networks(name, sw2, sb2, depth, c):
         measured.append([values.sum(), (values**2).sum() / n_parameters, values[-c:].mean()])
         assert 0.8 * theory.centred_lower < centred < theory.centred_upper  # asymptotic, up to constants
         assert centred < 0.5 * values[-1]
+        if c > 1:  # cross entropy, at the probabilities of this network
+            g = softmax(network(x), axis=1)
+            theirs = statistics(name, n_samples=t, probabilities=g, **law).cross_entropy_eigenvalue.values
+            leading = np.linalg.eigvalsh(network.fisher(x, likelihood="categorical"))[::-1]
+            ratios.append(leading[: c - 1] / theirs)
+            assert leading[c - 1] < 0.5 * leading[c - 2]  # C - 1 of them are large
     mean, error = np.mean(measured, axis=0), np.std(measured, axis=0, ddof=1) / math.sqrt(draws)
     expected = np.array([theory.trace, theory.second_moment, theory.largest_eigenvalue])
     assert (np.abs(mean - expected) < 4 * error + 4 / m * expected).all(), (mean / expected, error / expected)
     assert (error < 0.06 * expected).all()
+    if c > 1:
+        spread = np.std(ratios, ddof=1) / math.sqrt(draws)
+        assert abs(np.mean(ratios) - 1) < 4 * spread + 4 / m and spread < 0.06
+
+
+def test_exponents_of_the_largest_eigenvalue():
+    law = {"weight_variance": 2.0, "bias_variance": 0.1, "depth": 3, "widths": [50, 100, 200], "n_draws": 16, "seed": 3}
+    found = {
+        kind: largest_eigenvalues("relu", normalisation=kind, n_samples=t, **law)
+        for kind, t in {"none": 20, "batch": 20, "layer": 20, "mean_subtraction": [50, 100, 200]}.items()
+    }
+    for kind in ("none", "batch", "layer"):  # in hidden layers it does not change the growth
+        assert abs(found[kind].exponent - 1) < 4 * found[kind].exponent_error < 0.3, kind
+    # In the last layer it does, with samples in proportion to the width: between 0 and 1/2.
+    mean = found["mean_subtraction"]
+    assert -4 * mean.exponent_error < mean.exponent < 0.5 + 4 * mean.exponent_error < 0.7
+    again = largest_eigenvalues("relu", normalisation="none", n_samples=20, **{**law, "widths": [100, 200]})
+    assert (again.largest_eigenvalue.values == found["none"].largest_eigenvalue.values[1:]).all()
+    seen = []
+    largest_eigenvalues("relu", n_samples=2, progress=lambda *pair: seen.append(pair), **{**law, "n_draws": 2})
+    assert seen[-1] == (6, 6)
+    # The straight line through exact powers.
+    power = importlib.import_module("deepglass.fisher.normalisation")._power
+    x, noise = np.array([1.0, 2.0, 4.0, 8.0]), np.exp(normal(4, 4, 400) * np.array([[0.1], [0.2], [0.1], [0.3]]))
+    exponent, error = power(x, x[:, np.newaxis] ** 0.7 * noise)
+    assert abs(exponent - 0.7) < 4 * error < 0.1
+    assert math.isclose(power(x, 3 * x[:, np.newaxis] ** 0.7 * noise)[0], exponent)
 
 
 def test_conditional_fisher_of_a_wide_orthogonal_network():
@@ -355,114 +373,6 @@ def test_conditional_fisher_of_a_wide_orthogonal_network():
     np.testing.assert_allclose([spectrum.mean, spectrum.variance], expected, rtol=1e-9)
     assert (np.abs(np.mean(moments, axis=0) - expected) < 4 * error).all()
     assert (error < [0.03, 0.02]).all()
-
-
-# ---- Natural gradient
-
-N = 20
-
-
-def wide(name, depth, width=200, c=1):
-    """The network of the table of the specification, inputs and targets."""
-    law = {"weight_variance": 2.0, "bias_variance": 0.1, "seed": 1}
-    network = Network(depth=depth, width=width, n_inputs=60, n_outputs=c, activation=name, **law)
-    return network, normal(8, N, 60), normal(9, N, c)
-
-
-@pytest.mark.parametrize(
-    ("name", "depth", "c"),
-    [("relu", 3, 1), ("relu", 4, 2), ("tanh", 3, 1), ("tanh", 4, 1), ("tanh", 6, 1), ("tanh", 3, 2)],
-)
-def test_isotropy_constants(name, depth, c):
-    network, x, y = wide(name, depth, c=c)
-    expected = {
-        "exact": 1,
-        "block_diagonal": depth,
-        "block_tridiagonal": depth // 3 + depth % 3,
-        # The last layer gives 1 for any number of outputs: its deltas are the same for all samples.
-        "kfac": N * (depth - 1) + 1,
-    }
-    if name == "tanh" and c == 1:
-        expected["unit_wise"] = 200 * (depth - 1) + 1
-    for metric, alpha in expected.items():
-        step = natural_gradient(network, x, y, metric=metric, X_test=x)
-        assert math.isclose(step.alpha, alpha, rel_tol=1e-13), metric
-        # Rounding; of unit_wise times the ratio of the gradients of a unit.
-        assert step.residual < (1e-9 if metric == "unit_wise" else 5e-14), metric
-        assert step.loss[1] < 1e-17 * step.loss[0], metric
-        np.testing.assert_allclose(step.test, step.train, rtol=0, atol=1e-9)
-        moved = network.jacobian(x) @ step.displacement.values  # the same step in the parameters
-        np.testing.assert_allclose(moved, y - network(x), rtol=0, atol=1e-8)
-
-
-def test_natural_gradients_in_pieces(monkeypatch):
-    network, x, y = wide("tanh", 3, width=30)
-    whole = natural_gradient(network, x, y, metric="kfac", X_test=x[:3])
-    monkeypatch.setattr(importlib.import_module("deepglass.fisher.natural"), "_MOST_AT_ONCE", 7 * 40 * 30)
-    pieces = natural_gradient(network, x, y, metric="kfac", X_test=x[:3])
-    np.testing.assert_allclose(pieces.test, whole.test, rtol=1e-11, atol=1e-12)
-
-
-def test_unit_wise_relu_counts_active_units():
-    network, x, y = wide("relu", 3)
-    kernel = response(network, x, "unit_wise")[0]
-    signals = [x @ network.weights[0].T + network.biases[0]]
-    signals.append(np.maximum(signals[0], 0) @ network.weights[1].T + network.biases[1])
-    active = 1 + sum((u > 0).sum(axis=1) for u in signals)
-    # A unit counts for a sample where its gradient is not 0: it is active, and some unit above it, too.
-    np.testing.assert_allclose(np.diag(kernel), active, rtol=1e-9)
-    assert np.abs(kernel - np.diag(active)).max() < 1e-8
-    step = natural_gradient(network, x, y, metric="unit_wise")
-    assert math.isclose(step.alpha, active.mean(), rel_tol=1e-13)
-    assert 0.5 * 400 - 30 < step.alpha < 0.5 * 400 + 30 and 1e-3 < step.residual < 0.2
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_all_modes_are_trained_alike(metric):
-    network, x, y = wide("tanh", 4, width=50)
-    alpha = float(natural_gradient(network, x, y, metric=metric).alpha)
-    for scaled in (0.3, 1.5):
-        path = natural_gradient(network, x, y, metric=metric, learning_rate=scaled / alpha, steps=8)
-        shrink = (1 - scaled) ** path.step.values[:, np.newaxis, np.newaxis]
-        np.testing.assert_allclose(path.train, y + shrink * (network(x) - y), rtol=0, atol=1e-9)
-    diverging = natural_gradient(network, x, y, metric=metric, learning_rate=2.1 / alpha, steps=8)
-    assert diverging.loss[8] > diverging.loss[0]
-
-
-def test_the_exact_metric_ends_where_gradient_flow_ends():
-    network, x, y = wide("tanh", 3)
-    other = normal(11, 5, 60)
-    step = natural_gradient(network, x, y, X_test=other)
-    flow = network(other) + network.ntk(other, x) @ np.linalg.solve(network.ntk(x), y - network(x))
-    np.testing.assert_allclose(step.test[1], flow, rtol=0, atol=1e-11)
-    # All fit the samples, with other parameters: the exact one moves them least.
-    norms = {m: np.linalg.norm(natural_gradient(network, x, y, metric=m).displacement) for m in METRICS}
-    assert min(norms, key=norms.get) == "exact" and len({round(norm, 6) for norm in norms.values()}) == 5
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_the_limit_of_weak_damping(metric):
-    network, x, y = wide("tanh", 3, width=50)
-    limit = natural_gradient(network, x, y, metric=metric, learning_rate=1.0)
-    power = 0.5 if metric == "kfac" else 1.0  # each of its factors is damped with the root
-    distances = []
-    # As small against the eigenvalues of the metric as rounding allows; those of single units are much smaller.
-    strengths = 1e-5 * np.array([1.0, 1e-1]) ** (1 / power) * {"unit_wise": 1e-7, "kfac": 1e-5}.get(metric, 1.0)
-    for damping in strengths:
-        weak = natural_gradient(network, x, y, metric=metric, damping=damping, learning_rate=1.0)
-        assert weak.alpha == limit.alpha
-        distances.append(float(np.abs(weak.train - limit.train).max()))
-    assert 7 < distances[0] / distances[1] < 13, distances
-
-
-def test_one_step_of_the_network_itself():
-    losses = []
-    for width in (50, 800):
-        network, x, y = wide("tanh", 3, width=width)
-        step = natural_gradient(network, x, y)
-        trained = network.with_parameters(network.parameters + step.displacement.values)
-        losses.append(float(np.mean((trained(x) - y) ** 2) / np.mean((network(x) - y) ** 2)))
-    assert losses[1] < losses[0] / 4 and losses[1] < 0.01  # of order 1 / width
 
 
 # ---- Bad input
@@ -516,32 +426,16 @@ def test_bad_arguments():
         dg.fisher.max_learning_rate("tanh", loss="squared", n_samples=1, **law)
 
 
-def test_bad_natural_gradients():
-    network, x, y = wide("tanh", 3, width=15)
-    with pytest.raises(ValueError, match="metric must be one of 'exact', 'block_diagonal'"):
-        natural_gradient(network, x, y, metric="diagonal")
-    with pytest.raises(ValueError, match="damping must be > 0 here: the inputs of layer 2 have rank 16, less than 20"):
-        natural_gradient(network, x, y, metric="kfac")
-    with pytest.raises(ValueError, match="the gradients of layer 3 have rank 16, less than 20"):
-        natural_gradient(network, x, y, metric="block_diagonal")
-    assert natural_gradient(network, x, y, metric="kfac", damping=0.1).alpha < 41
-    twice = np.vstack([x[:3], x[:1]])
-    with pytest.raises(ValueError, match="the gradients have rank 3, less than 4"):
-        natural_gradient(network, twice, y[:4])
-    with pytest.raises(ValueError, match="metric must not be 'block_tridiagonal' at depth 2, 5, 8"):
-        natural_gradient(wide("tanh", 5)[0], x, y, metric="block_tridiagonal")
-    with pytest.raises(ValueError, match=r"y must have shape \(20, 1\), got \(3, 1\)"):
-        natural_gradient(network, x, y[:3])
-    with pytest.raises(ValueError, match=r"y must be an array of numbers of shape \(n, 1\)"):
-        natural_gradient(network, x, y[:, 0])
-    with pytest.raises(ValueError, match="damping must be a finite number >= 0"):
-        natural_gradient(network, x, y, damping=-1.0)
-    with pytest.raises(ValueError, match="learning_rate must be a finite number > 0"):
-        natural_gradient(network, x, y, learning_rate=0.0)
-    silent = Network(activation="relu", **{**SMALL, "bias_variance": 0.0})
-    with pytest.raises(ValueError, match="X must be inputs at which the network has gradients"):
-        natural_gradient(silent, np.zeros((1, 4)), np.zeros((1, 2)), damping=1.0)
-    with pytest.raises(ValueError, match="metric 'unit_wise' needs"):
-        natural_gradient(network, normal(1, 4200, 60), normal(2, 4200, 1), metric="unit_wise", damping=1.0)
-    with pytest.raises(ValueError, match="network must be a Network, got str"):
-        natural_gradient("tanh", x, y)
+def test_bad_normalisations():
+    network, x = Network(activation="tanh", **SMALL), normal(1, 5, 4)
+    with pytest.raises(ValueError, match="normalisation must be one of"):
+        normalised_fisher(network, x, normalisation="group")
+    with pytest.raises(ValueError, match="normalisation must not be 'batch' over a single sample"):
+        normalised_fisher(network, x[:1], normalisation="batch")
+    with pytest.raises(ValueError, match="X must not have signals without variance, layer 1 has"):
+        normalised_fisher(network, np.zeros((2, 4)), normalisation="batch")
+    law = {"weight_variance": 2.0, "bias_variance": 0.1, "depth": 3}
+    with pytest.raises(ValueError, match=r"widths must increase, two or more of them, got \[4, 4\]"):
+        largest_eigenvalues("relu", widths=[4, 4], n_samples=3, **law)
+    with pytest.raises(ValueError, match=r"n_samples must be an integer >= 2, got 1\.0"):
+        largest_eigenvalues("relu", widths=[4, 8], n_samples=1, **law)

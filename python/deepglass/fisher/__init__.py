@@ -17,6 +17,14 @@ from __future__ import annotations
 
 from .natural import natural_gradient
 from .network import Network
+from .normalisation import largest_eigenvalues, normalised_fisher
 from .theory import max_learning_rate, statistics
 
-__all__ = ["Network", "max_learning_rate", "natural_gradient", "statistics"]
+__all__ = [
+    "Network",
+    "largest_eigenvalues",
+    "max_learning_rate",
+    "natural_gradient",
+    "normalised_fisher",
+    "statistics",
+]

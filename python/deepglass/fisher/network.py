@@ -194,12 +194,16 @@ class Network:
         delta = np.broadcast_to(np.eye(self.n_outputs), (len(x), self.n_outputs, self.n_outputs))
         layers = []
         for layer in range(self.depth - 1, -1, -1):
-            scaled = self._weight_scales[layer] * activities[layer]
-            layers.append(LayerGradients(self._with_bias(scaled, np.full((len(x), 1), self._bias_scale)), delta))
+            layers.append(LayerGradients(self.layer_inputs(layer, activities[layer]), delta))
             if layer > 0:
                 slope = np.asarray(self.activation.derivative(signals[layer - 1]))
                 delta = (delta @ self.weights[layer]) * slope[:, np.newaxis, :]
         return layers[::-1]
+
+    def layer_inputs(self, layer: int, activities: Array) -> Array:
+        """Derivatives of u by the parameters of a unit of weight layer 0, 1, ..: scaled activities, 1 for the bias."""
+        scaled = self._weight_scales[layer] * activities
+        return self._with_bias(scaled, np.full((len(scaled), 1), self._bias_scale))
 
     def jacobian(self, X: npt.ArrayLike, *, max_memory: float = MAX_MEMORY) -> Array:
         """Gradients of all outputs by all parameters, shape (n, n_outputs, P), of at most `max_memory` bytes."""

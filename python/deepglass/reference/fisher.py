@@ -97,3 +97,16 @@ def metric(name: str, inputs: Sequence[Array], deltas: Sequence[Array], root_dam
         if name == "unit_wise":
             block *= np.kron(np.eye(deltas[i].shape[2]), np.ones((fan_in, fan_in)))
     return total
+
+
+def normalised(weights: Sequence[Array], biases: Sequence[Array], phi: Function, x: Array, kind: str) -> Array:
+    """Outputs (T, C) of a network whose pre-activations, or whose outputs, are normalised over the batch x."""
+    for w, b in zip(weights[:-1], biases[:-1], strict=True):
+        u = x @ w.T + b
+        if kind == "batch":
+            u = (u - np.mean(u, axis=0)) / np.std(u, axis=0)
+        if kind == "layer":
+            u = ((u.T - np.mean(u, axis=1)) / np.std(u, axis=1)).T
+        x = phi(u)
+    f = x @ weights[-1].T + biases[-1]
+    return f - np.mean(f, axis=0) if kind == "mean_subtraction" else f
