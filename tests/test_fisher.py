@@ -250,7 +250,7 @@ def test_dual_and_full_share_their_spectrum(likelihood, centred):
 
 def test_parameters_and_seeds():
     network = Network(activation="relu", **SMALL)
-    again = Network(activation="relu", **{**SMALL, "seed": network.seed})
+    again = Network(**network.arguments)
     assert (again.parameters == network.parameters).all()
     assert len(network.parameters) == network.n_parameters == 7 * 2 + 6 * 7 + 6 * 5
     correlation = np.corrcoef(network.weights[0].ravel(), normal(SMALL["seed"], 24))[0, 1]
@@ -319,6 +319,26 @@ def test_statistics_of_wide_networks(name, sw2, sb2, depth, c):
     if c > 1:
         spread = np.std(ratios, ddof=1) / math.sqrt(draws)
         assert abs(np.mean(ratios) - 1) < 4 * spread + 4 / m and spread < 0.06
+
+
+@pytest.mark.parametrize(("loss", "gradient"), [("half_mse", 1.0), ("mse", 2.0)])
+def test_gradient_descent_at_the_largest_learning_rate(loss, gradient):
+    m, t = 150, 10
+    law = {"weight_variance": 2.0, "bias_variance": 0.1, "depth": 3, "width": m}
+    rate = dg.fisher.max_learning_rate("relu", loss=loss, n_samples=t, **law)
+    start = Network(n_inputs=m, activation="relu", parametrisation="standard", seed=1, **law)
+    x = normal(1, t, m)
+    y = start(x) + 1e-6 * normal(2, t, 1)
+    distances = []
+    for factor in (0.7, 1.4):
+        network = start
+        for _ in range(40):
+            error = (network(x) - y).ravel()
+            step = gradient / t * network.jacobian(x)[:, 0].T @ error
+            network = network.with_parameters(network.parameters - factor * rate * step)
+        distances.append(np.linalg.norm(network(x) - y))
+    first = np.linalg.norm(start(x) - y)
+    assert distances[0] < first and distances[1] > 10 * first, (distances, first)
 
 
 def test_exponents_of_the_largest_eigenvalue():

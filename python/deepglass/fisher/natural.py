@@ -159,10 +159,9 @@ def natural_gradient(
         "damping": rho,
         "learning_rate": rate,
         "steps": steps,
-        "depth": network.depth,
-        "activation": network.activation.name,
+        "network": network.arguments,
     }
-    attributes = provenance("deepglass.fisher.natural_gradient", parameters, seed=network.seed)
+    attributes = provenance("deepglass.fisher.natural_gradient", parameters)
     return xr.Dataset(variables, {"step": np.arange(steps + 1)}, attributes)
 
 

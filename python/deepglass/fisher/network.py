@@ -73,8 +73,8 @@ class Network:
         W^l and b^l, l = 1 .. depth.
     n_parameters : int
         Length P of `parameters`: layer by layer, unit by unit, the weights of a unit and then its bias.
-    seed : int
-        From which the same network is made again.
+    arguments : dict
+        From which the same network is made again, with the seed used; after `with_parameters` with these, too.
 
     Notes
     -----
@@ -125,9 +125,22 @@ class Network:
         # Derivative of W_ij and b_i by their parameters.
         self._weight_scales = [np.sqrt(sw2 / n) if ntk else 1.0 for n in sizes[:-1]]
         self._bias_scale = np.sqrt(sb2) if ntk else 1.0
-        self.seed = seed_entropy(seed)
+        entropy = seed_entropy(seed)
+        self.arguments: dict[str, Any] = {
+            "depth": depth,
+            "width": width,
+            "n_inputs": n_inputs,
+            "n_outputs": n_outputs,
+            "activation": self.activation.name,
+            "weight_variance": sw2,
+            "bias_variance": sb2,
+            "parametrisation": parametrisation,
+            "weights": weights,
+            "train_biases": self.train_biases,
+            "seed": entropy,
+        }
         # Not default_rng(seed), from which the inputs may have been drawn.
-        rng = np.random.default_rng(child_seed(self.seed, 0))
+        rng = np.random.default_rng(child_seed(entropy, 0))
         drawn, biases = [], []
         for fan_in, fan_out in pairwise(sizes):
             law = _orthogonal(rng, fan_out, fan_in) if orthogonal else rng.standard_normal((fan_out, fan_in))
@@ -177,6 +190,7 @@ class Network:
             weights.append(scale * rows[:, : w.shape[1]])
             biases.append(self._bias_scale * rows[:, -1] if self.train_biases else b)
         other.weights, other.biases = tuple(weights), tuple(biases)
+        other.arguments = {**self.arguments, "parameters": values}
         return other
 
     def __call__(self, X: npt.ArrayLike) -> Array:
