@@ -50,8 +50,8 @@ def random_inputs(seed: int, n: int, d: int, spread: float = 0.0) -> Array:
     m=st.integers(1, 70),
     d=st.integers(1, 9),
     layers=st.integers(0, 6),
-    sw2=st.floats(0.0, 4.0),
-    sb2=st.floats(0.0, 2.0),
+    sw2=st.just(0.0) | st.floats(1e-30, 4.0),
+    sb2=st.just(0.0) | st.floats(1e-30, 2.0),
 )
 def test_closed_forms(activation: str, seed: int, n: int, m: int, d: int, layers: int, sw2: float, sb2: float) -> None:
     x1, x2 = random_inputs(seed, n, d, 0.5), random_inputs(seed + 1, m, d, 0.5)
