@@ -29,7 +29,7 @@ NETWORK = {"hidden_layers": 3, "weight_variance": 2.0, "bias_variance": 0.1}
 CLOSED, SERIES = 1e-13, 1e-12  # of sqrt(K_ii K_jj): some rounding errors a layer; and those of the coefficients
 
 
-def close(got: Array, exact: Array, tolerance: float) -> None:
+def assert_close(got: Array, exact: Array, tolerance: float) -> None:
     assert np.abs(got - exact).max() <= tolerance * np.abs(exact).max()
 
 
@@ -68,8 +68,8 @@ def test_closed_forms(activation: str, seed: int, n: int, m: int, d: int, layers
         sd2 = np.sqrt(np.diag(reference.nngp_and_ntk("relu", x2, x2, layers, sw2, sb2)[0]))
         cosine = np.abs(k / np.outer(sd1, sd2)).max()
         loss += 1e-15 * (layers + 1) / math.sqrt(max(2 - 2 * cosine, 1e-15))
-    close(k, k_slow, loss)
-    close(theta, theta_slow, loss)
+    assert_close(k, k_slow, loss)
+    assert_close(theta, theta_slow, loss)
 
 
 SMOOTH = ["tanh", "sin", "cos", "sigmoid", "softplus", "gelu", "swish"]
@@ -80,11 +80,13 @@ def test_quadrature(activation: str) -> None:
     x = random_inputs(3, 2, 3, 0.3)
     k, theta = nngp_and_ntk(x[:1], x, activation=activation, hidden_layers=2, weight_variance=1.5, bias_variance=0.1)
     k_slow, theta_slow = reference.nngp_and_ntk(activation, x[:1], x, 2, 1.5, 0.1)
-    close(k, k_slow, SERIES)
-    close(theta, theta_slow, SERIES)
+    assert_close(k, k_slow, SERIES)
+    assert_close(theta, theta_slow, SERIES)
 
 
-def layer_by_layer(activation: str, seed: int, n: int, layers: int, sw2: float, sb2: float, spread: float) -> None:
+def assert_equal_to_mean_field(
+    activation: str, seed: int, n: int, layers: int, sw2: float, sb2: float, spread: float
+) -> None:
     """Hold the kernels to the two-point averages of mean field, pair by pair, whose series are not interpolated."""
     x = random_inputs(seed, n, 6, spread)
     k, theta = nngp_and_ntk(x, activation=activation, hidden_layers=layers, weight_variance=sw2, bias_variance=sb2)
@@ -107,14 +109,14 @@ BUILT_IN = [*SMOOTH, "relu", "erf", "hard_tanh", "elu", "selu", "softsign", "lea
 
 @pytest.mark.parametrize("activation", BUILT_IN)
 def test_layer_by_layer(activation: str) -> None:
-    layer_by_layer(activation, 31, 12, 2, 2.0, 0.0, 0.4)
+    assert_equal_to_mean_field(activation, 31, 12, 2, 2.0, 0.0, 0.4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("activation", BUILT_IN)
 def test_layer_by_layer_far_and_near(activation: str) -> None:
-    layer_by_layer(activation, 32, 24, 3, 12.0, 0.0, 1.0)
-    layer_by_layer(activation, 33, 24, 6, 0.5, 1.0, 0.5)  # correlations up to 0.9999
+    assert_equal_to_mean_field(activation, 32, 24, 3, 12.0, 0.0, 1.0)
+    assert_equal_to_mean_field(activation, 33, 24, 6, 0.5, 1.0, 0.5)  # correlations up to 0.9999
 
 
 @pytest.mark.parametrize("name", ["relu", "leaky_relu", "erf", "tanh"])
@@ -131,8 +133,8 @@ def test_transformed_activations(name: str) -> None:
         made = phi.rescaled(out_scale=out, in_scale=inside, out_shift=shift)
         k, theta = nngp_and_ntk(x[:1], x, activation=made, hidden_layers=1, weight_variance=1.4, bias_variance=0.2)
         k_slow, theta_slow = reference.nngp_and_ntk(twin, x[:1], x, 1, 1.4, 0.2)
-        close(k, k_slow, SERIES)
-        close(theta, theta_slow, SERIES)
+        assert_close(k, k_slow, SERIES)
+        assert_close(theta, theta_slow, SERIES)
 
 
 # ---- Exact cases
@@ -220,7 +222,7 @@ def test_erf_by_series() -> None:
         nngp_and_ntk(x, activation="erf", **NETWORK),
         strict=True,
     ):
-        close(by_series, closed, SERIES)
+        assert_close(by_series, closed, SERIES)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "hard_tanh"])
@@ -239,7 +241,7 @@ def test_near_correlation_one(activation: str) -> None:
 def test_linear_network() -> None:
     """Theta = (layers + 1) sw2^{layers + 1} x.x' / d without bias."""
     theta = ntk(X, activation="linear", hidden_layers=4, weight_variance=1.3, bias_variance=0.0)
-    close(theta, 5 * 1.3**5 * X @ X.T / 4, CLOSED)
+    assert_close(theta, 5 * 1.3**5 * X @ X.T / 4, CLOSED)
 
 
 def test_zero_row() -> None:
@@ -249,7 +251,7 @@ def test_zero_row() -> None:
         assert not k[3].any() and not theta[3].any() and np.isfinite(theta).all()
         biased = ntk(x, activation=activation, hidden_layers=1, weight_variance=2.0, bias_variance=0.1)
         slow = reference.nngp_and_ntk(activation, x[3:], x[:1], 1, 2.0, 0.1)[1]
-        close(biased[3:, :1], slow, SERIES)
+        assert_close(biased[3:, :1], slow, SERIES)
     cosine = nngp(x, activation="cos", hidden_layers=1, weight_variance=2.0, bias_variance=0.0)
     q = 2.0 * (X**2).sum(1) / 4
     np.testing.assert_allclose(cosine[3], 2.0 * np.exp(-np.array([*q, 0.0]) / 2), rtol=SERIES)  # E cos(u)
@@ -288,7 +290,7 @@ def test_symmetric_and_positive(activation: str, seed: int, n: int, layers: int,
 def test_rotations(activation: str) -> None:
     x = random_inputs(14, 30, 6)
     turned = x @ np.linalg.qr(random_inputs(15, 6, 6))[0]
-    close(ntk(turned, activation=activation, **NETWORK), ntk(x, activation=activation, **NETWORK), SERIES)
+    assert_close(ntk(turned, activation=activation, **NETWORK), ntk(x, activation=activation, **NETWORK), SERIES)
 
 
 # ---- Threads, blocks, precision

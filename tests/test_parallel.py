@@ -168,3 +168,27 @@ main()
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_forked_child_does_not_hang() -> None:
     assert run_script(FORK) == "done"
+
+
+LEVELS = """
+import importlib
+from deepglass import _core, _cpu
+others = []
+for level in ("v1", "v3", "v4")[: ("v1", "v3", "v4").index(_cpu.level()) + 1]:
+    try:
+        others.append(importlib.import_module(f"deepglass._core_{level}"))
+    except ModuleNotFoundError:
+        pass
+for core in (_core, *others):
+    try:
+        core.parallel_self_test(100, 1, throw_at=3)
+    except core.NumericalError as error:
+        print(error)
+"""
+
+
+def test_each_level_throws_its_own_errors() -> None:
+    # With one translator for all, the level loaded last threw for the others.
+    lines = run_script(LEVELS).splitlines()
+    assert len(lines) >= 2
+    assert set(lines) == {"thrown at index 3"}

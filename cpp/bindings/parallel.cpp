@@ -11,8 +11,9 @@ bool python_signal_pending() {
 }
 
 void bind_errors(py::module_& m) {
-  py::register_exception<NumericalError>(m, "NumericalError", PyExc_ArithmeticError);
-  py::register_exception_translator([](std::exception_ptr p) {
+  // Local: another level of the kernels in the same process has exceptions of its own.
+  py::register_local_exception<NumericalError>(m, "NumericalError", PyExc_ArithmeticError);
+  py::register_local_exception_translator([](std::exception_ptr p) {
     try {
       if (p) std::rethrow_exception(p);
     } catch (const Stopped&) {

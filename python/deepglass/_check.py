@@ -45,3 +45,19 @@ def per_item(name: str, value: Any, n: int, allowed: str, ok: Callable[[float], 
         if math.isnan(entry) or not ok(float(entry)):
             raise ValueError(f"{name} must be {allowed}, got {float(entry)!r}")
     return values
+
+
+def finite_matrix(name: str, value: Any, columns: int | None = None) -> npt.NDArray[np.float64]:
+    """Give rows of finite numbers, as many in each as asked for."""
+    try:
+        x = np.asarray(value)
+    except (TypeError, ValueError):  # ragged
+        x = np.empty(0, dtype=object)
+    shape = f"(n, {'d' if columns is None else columns})"
+    if x.dtype.kind not in "iufb" or x.ndim != 2 or 0 in x.shape or (columns is not None and x.shape[1] != columns):
+        raise ValueError(f"{name} must be an array of numbers of shape {shape}, got {x.dtype} of shape {x.shape}")
+    x = np.ascontiguousarray(x, dtype=np.float64)
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        raise ValueError(f"{name} must be finite, got {float(x[row, column])} in row {row}, column {column}")
+    return x

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._check import choice, integer, number
+from .._check import choice, finite_matrix, integer, number
 from ..io import provenance
-from .network import MAX_MEMORY, Array, LayerGradients, Network, finite_matrix
+from .network import MAX_MEMORY, Array, LayerGradients, Network
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._check import choice, integer, number
+from .._check import choice, finite_matrix, integer, number
 from ..meanfield import Activation
 from ..meanfield import activation as make_activation
 from ..random import SeedLike, child_seed, seed_entropy
@@ -358,22 +358,6 @@ def likelihood_root(g: Array) -> Array:
     projector = np.eye(g.shape[-1]) - r[..., :, np.newaxis] * r[..., np.newaxis, :]
     root: Array = r[..., :, np.newaxis] * projector
     return root
-
-
-def finite_matrix(name: str, value: Any, columns: int | None = None) -> Array:
-    """Rows of finite numbers, as many in each as asked for."""
-    try:
-        x = np.asarray(value)
-    except (TypeError, ValueError):  # ragged
-        x = np.empty(0, dtype=object)
-    shape = f"(n, {'m' if columns is None else columns})"
-    if x.dtype.kind not in "iufb" or x.ndim != 2 or 0 in x.shape or (columns is not None and x.shape[1] != columns):
-        raise ValueError(f"{name} must be an array of numbers of shape {shape}, got {x.dtype} of shape {x.shape}")
-    x = np.ascontiguousarray(x, dtype=np.float64)
-    if not np.isfinite(x).all():
-        row, column = np.argwhere(~np.isfinite(x))[0]
-        raise ValueError(f"{name} must be finite, got {float(x[row, column])} in row {row}, column {column}")
-    return x
 
 
 def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> Array:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._check import choice, integer, per_item
+from .._check import choice, finite_matrix, integer, per_item
 from .._progress import Progress, reporting
 from ..io import provenance
 from ..meanfield import Activation
 from ..meanfield import activation as make_activation
 from ..random import SeedLike, child_seed, seed_entropy
-from .network import Array, Network, finite_matrix
+from .network import Array, Network
 
 if TYPE_CHECKING:
     import xarray as xr

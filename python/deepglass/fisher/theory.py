@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._check import choice, integer
+from .._check import choice, finite_matrix, integer
 from ..io import provenance
 from ..meanfield import Activation, gradient_norms
 from ..meanfield import activation as make_activation
-from .network import Array, finite_matrix
+from .network import Array
 
 if TYPE_CHECKING:
     import xarray as xr

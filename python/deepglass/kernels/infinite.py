@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .._check import choice, integer, number
+from .._check import choice, finite_matrix, integer, number
 from .._progress import Progress, reporting
 from ..meanfield import Activation
 from ..meanfield import activation as make_activation
@@ -69,22 +69,6 @@ class Architecture:
         )
 
 
-def inputs(name: str, value: Any, dimension: int | None = None) -> Array:
-    """Inputs, one a row, that are finite and of the dimension given."""
-    try:
-        x = np.asarray(value)
-    except (TypeError, ValueError):  # ragged
-        x = np.empty(0, dtype=object)
-    shape = f"(n, {'d' if dimension is None else dimension})"
-    if x.dtype.kind not in "iufb" or x.ndim != 2 or 0 in x.shape or (dimension is not None and x.shape[1] != dimension):
-        raise ValueError(f"{name} must be an array of numbers of shape {shape}, got {x.dtype} of shape {x.shape}")
-    x = np.ascontiguousarray(x, dtype=np.float64)
-    if not np.isfinite(x).all():
-        row, column = np.argwhere(~np.isfinite(x))[0]
-        raise ValueError(f"{name} must be finite, got {float(x[row, column])} in row {row}, column {column}")
-    return x
-
-
 def _size(n_bytes: float) -> str:
     return f"{n_bytes / 2**30:.3g} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.3g} MiB"
 
@@ -108,8 +92,8 @@ def _kernels(
     progress: Progress,
 ) -> tuple[Any, ...]:
     """Covariance and tangent kernel, those that are wanted."""
-    x1 = inputs("X1", X1)
-    x2 = None if X2 is None else inputs("X2", X2, x1.shape[1])
+    x1 = finite_matrix("X1", X1)
+    x2 = None if X2 is None else finite_matrix("X2", X2, x1.shape[1])
     kind = _kind(dtype)
     cap = number("max_memory", max_memory, "a number of bytes > 0", lambda x: x > 0.0)
     shape = (len(x1), len(x1 if x2 is None else x2))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._check import choice, number
+from .._check import choice, finite_matrix, number
 from ..io import provenance
 from ..meanfield import Activation
-from .infinite import MAX_MEMORY, Architecture, Array, inputs, nngp_and_ntk
+from .infinite import MAX_MEMORY, Architecture, Array, nngp_and_ntk
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -186,8 +186,8 @@ def ntk_regression(
 
     # Checks what the kernels would find later.
     architecture = Architecture(activation, hidden_layers, weight_variance, bias_variance, threads)
-    x = inputs("X", X)
-    x_test = inputs("X_test", X_test, x.shape[1])
+    x = finite_matrix("X", X)
+    x_test = finite_matrix("X_test", X_test, x.shape[1])
     targets = _targets("y", y, len(x))
     t = np.atleast_1d(np.asarray(times, dtype=np.float64))
     if t.ndim != 1 or t.size == 0 or not (t >= 0).all():
@@ -311,7 +311,7 @@ def ntk_classification(
     >>> found.label.values.tolist()
     ['east', 'north']
     """
-    x = inputs("X", X)
+    x = finite_matrix("X", X)
     given = np.asarray(labels)
     if given.shape != (len(x),):
         raise ValueError(f"labels must have shape ({len(x)},), got {given.shape}")
