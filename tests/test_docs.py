@@ -1,0 +1,70 @@
+"""The pages of the documentation: their examples print what stands there, and what they refer to exists."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import os
+import re
+import runpy
+import warnings
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.rst")) + sorted((ROOT / "docs" / "tutorials").glob("*.rst"))
+EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+WITH_CODE = [page for page in PAGES if ">>>" in page.read_text("utf-8")]
+
+pytestmark = pytest.mark.skipif(not PAGES, reason="reads the source tree, which is not here")
+
+
+def name(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.no_sanitizer
+@pytest.mark.parametrize("page", WITH_CODE, ids=name)
+def test_pages_print_what_they_say(page: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        done = doctest.testfile(
+            str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE, encoding="utf-8"
+        )
+    assert done.attempted > 0 and done.failed == 0
+
+
+def test_tests_that_pages_name_exist() -> None:
+    named = 0
+    for page in PAGES:
+        text, file = page.read_text("utf-8"), ""
+        for found in re.finditer(r"(?:\b(test_\w+\.py)::)?\b(test_\w+)\b(?!\.py)", text):
+            file = found[1] or file  # a bare name is a test of the file named last
+            assert re.search(rf"^def {found[2]}\(", (ROOT / "tests" / file).read_text("utf-8"), re.M), (page, found[0])
+            named += 1
+    assert named > 50
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=name)
+def test_examples_are_whole(example: Path) -> None:
+    tree = ast.parse(example.read_text("utf-8"), str(example))
+    text = ast.get_docstring(tree) or ""
+    assert re.match(r".+\n=+\n\n\S", text), "a title and what is seen"
+    assert "dg." in example.read_text("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=name)
+def test_examples_draw(example: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(os.environ, "MPLBACKEND", "agg")
+    monkeypatch.chdir(tmp_path)
+    from deepglass.plot import pyplot
+
+    pyplot.close("all")
+    runpy.run_path(str(example))
+    figures = [pyplot.figure(number) for number in pyplot.get_fignums()]
+    assert figures and all(figure.axes for figure in figures)
+    for figure in figures:
+        figure.savefig(tmp_path / f"{figure.number}.png")
+    pyplot.close("all")
