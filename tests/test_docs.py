@@ -7,6 +7,9 @@ import doctest
 import os
 import re
 import runpy
+import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -68,3 +71,16 @@ def test_examples_draw(example: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
     for figure in figures:
         figure.savefig(tmp_path / f"{figure.number}.png")
     pyplot.close("all")
+
+
+@pytest.mark.slow
+def test_pages_build_without_warnings(tmp_path: Path) -> None:
+    for package in ("sphinx_gallery", "numpydoc", "furo"):
+        pytest.importorskip(package)
+    for folder in ("docs", "examples"):
+        ignore = shutil.ignore_patterns("generated", "modules", "gallery")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
+    sphinx = [sys.executable, "-m", "sphinx", "-W", "-n", "-q", str(tmp_path / "docs"), str(tmp_path / "html")]
+    done = subprocess.run(sphinx, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "html" / "gallery" / f"{EXAMPLES[0].stem}.html").is_file()
