@@ -8,8 +8,8 @@
 // -1.
 //
 // A map writes  v = the same of V^  and  slope = dV^/dc  (see inputs.hpp); mix then gives the next c and
-// Theta. Loops have no branch and no comparison but minima and selections by the sign, which cost a CPU
-// least.
+// Theta. Both are branch-free, with few selections one after the other: as masks they cost more than
+// arithmetic.
 #pragma once
 
 #include <cmath>

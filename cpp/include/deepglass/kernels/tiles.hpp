@@ -1,11 +1,12 @@
 // The kernels of two sets of inputs, tile by tile: the product of the inputs, all layers, and one write.
 //
-// What bounds the time, for n inputs of dimension d and L hidden layers (numbers for AVX2: 4 doubles, 2 fma a
-// cycle): the product takes n^2 d fma (half of them where the kernel is symmetric), 1/8 cycle each; relu and
-// erf 55 operations a pair and layer, of them two square roots, or one and a division, which is 12 and 11
-// cycles (a square root of four doubles takes 9, a division 7); a series of k terms 3 k operations, k being
-// half the number of the longest Hermite polynomial where phi is even or odd.  A tile's state (96 kB) stays
-// in the second-level cache; main memory sees the inputs once a row of tiles, and 8 bytes a pair and kernel.
+// What bounds the time, for n inputs of dimension d and L hidden layers: the product takes n^2 d fma (half of
+// them where the kernel is symmetric); a pair and layer 43 operations (relu) or 45 (erf) at two a cycle and
+// vector, which is 5.5 cycles with AVX2 and 2.8 with AVX-512; in a unit of their own two roots and a
+// division, or one and two (Zen 5: a root takes 7 cycles a vector, a division 4: 4.6 and 3.8 cycles, or half
+// of them). A series of k terms takes 3 k operations, k being half the number of the longest Hermite
+// polynomial where phi is even or odd.  A tile's state (64 kB) stays in the second-level cache; main memory
+// sees the inputs once a row of tiles, and 8 bytes a pair and kernel.
 #pragma once
 
 #include <Eigen/Core>
