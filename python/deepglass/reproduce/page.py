@@ -26,7 +26,7 @@ img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 figure { margin: 1rem 0; } .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; line-height: 1.35; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); }
-td { min-width: 5.5rem; } summary { cursor: pointer; color: var(--link); }
+td + td { min-width: 5.5rem; } summary { cursor: pointer; color: var(--link); }
 .done::before { content: "\\25CF  "; color: #2a9d5c; } .none::before { content: "\\25CB  "; color: var(--quiet); }
 """
 
