@@ -21,7 +21,9 @@ _NAMES = (
     "sign-problem",
     "parisi",
     "perceptron",
+    "fisher",
 )
+_WITH_IMAGES = ("kernel-spectra", "fisher")
 
 
 def names() -> list[str]:
@@ -52,8 +54,9 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     quick : bool
         Coarser, within two minutes on two cores.
     images : Path, optional
-        For "kernel-spectra", ignored by the others: a file .npy or .npz of images, shape (images, pixels, ...).
-        Default: the digits of scikit-learn, or Gaussian data without it.
+        For "kernel-spectra" and "fisher", ignored by the others: a file .npy or .npz of images,
+        shape (images, pixels, ...), in .npz with their classes as array "labels".  Default: the digits of
+        scikit-learn, or Gaussian data without it.
 
     Returns
     -------
@@ -78,6 +81,6 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     folder = Path(output) / name
     folder.mkdir(parents=True, exist_ok=True)
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    given = {"images": images} if name == "kernel-spectra" else {}
+    given = {"images": images} if name in _WITH_IMAGES else {}
     written: list[Path] = module.run(folder, quick=quick, **given)
     return written
