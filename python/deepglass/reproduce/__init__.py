@@ -22,8 +22,9 @@ _NAMES = (
     "parisi",
     "perceptron",
     "fisher",
+    "natural-gradient",
 )
-_WITH_IMAGES = ("kernel-spectra", "fisher")
+_WITH_IMAGES = ("kernel-spectra", "fisher", "natural-gradient")
 
 
 def names() -> list[str]:
@@ -54,7 +55,7 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     quick : bool
         Coarser, within two minutes on two cores.
     images : Path, optional
-        For "kernel-spectra" and "fisher", ignored by the others: a file .npy or .npz of images,
+        For "kernel-spectra", "fisher" and "natural-gradient", ignored by the others: a file .npy or .npz of images,
         shape (images, pixels, ...), in .npz with their classes as array "labels".  Default: the digits of
         scikit-learn, or Gaussian data without it.
 
