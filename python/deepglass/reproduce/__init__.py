@@ -23,6 +23,7 @@ _NAMES = (
     "perceptron",
     "fisher",
     "natural-gradient",
+    "ntk",
 )
 _WITH_IMAGES = ("kernel-spectra", "fisher", "natural-gradient")
 
