@@ -72,7 +72,7 @@ def test_exponents() -> None:
 
 @pytest.mark.no_sanitizer
 def test_ntk(tmp_path: Path) -> None:
-    sizes = item.Sizes((24, 96), 4, (48, 40), (1, 2, 4, 8, 16, 32, 64), 48, 6)
+    sizes = item.Sizes((24, 96), 4, (48, 40), (1, 2, 4, 8, 16, 32, 64), 48, 6, 60, 12)
     written = item._reproduce(tmp_path, sizes, workers=1)
     assert all(path.stat().st_size > 0 for path in written)
     assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".txt"}
@@ -95,4 +95,9 @@ def test_ntk(tmp_path: Path) -> None:
     relu = smallest.sel(phase="relu, critical")
     growth = (relu.eigenvalue.sel(layers=64) - relu.eigenvalue.sel(layers=32)) / (32 * relu.q)
     assert float(growth) == pytest.approx(0.75, abs=0.02)
+    risk = dg.load(tmp_path / "risk.nc")
+    pull = (risk.simulated - risk.theory) / risk.simulated_error
+    assert float(np.abs(pull).max()) < 5
+    last = risk.theory.sel(features="one layer")
+    assert float(last.sel(share=1.0)) > 2 * float(last.sel(share=4.0))  # double descent
     assert "tanh, order: ln of the factor" in (tmp_path / "table.txt").read_text("utf-8")

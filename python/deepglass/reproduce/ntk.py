@@ -1,4 +1,4 @@
-"""Wide networks and their tangent kernel: training against its linearisation, the smallest eigenvalue against depth.
+"""Wide networks and their tangent kernel: training, the smallest eigenvalue against depth, errors of ridge regression.
 
 Jacot et al. (2018), Lee et al. (2019), as in the review talk of R. Karakida.  Inputs on a circle (of mean square 1), a
 few of them with targets; networks in the NTK parametrisation, trained by gradient flow on (1/2) sum |y - f|^2.
@@ -18,6 +18,7 @@ import xarray as xr
 from .. import io, kernels, meanfield
 from ..fisher import Network
 from ..plot import Figure, pyplot
+from ..spectra import MarchenkoPastur, ridge_risk
 from ._experiment import Experiment, run_all
 from ._finite import Array, Estimate, compare, extrapolated
 from ._report import Row, write
@@ -37,11 +38,14 @@ _PHASES = {
     "tanh, chaos": ("tanh", 2.5, 0.05),
 }
 _COLOURS = dict(zip(_PHASES, ("C1", "0.4", "C0", "C2"), strict=True))
+_FEATURES = {"one layer": ("last", 1), "two layers": ("last", 2), "tangent kernel": ("all", 1)}
+_SHARES = (0.25, 0.5, 1.0, 2.0, 4.0)  # features to samples
+_INPUT_RATIO, _RIDGE, _NOISE = 2.0, 1e-3, 0.1
 _PER_SECOND = 5e8
 
 
 class Sizes(NamedTuple):
-    """Widths and networks of training; networks of the average; layers; networks of the smallest eigenvalue."""
+    """Networks of training, of the average, of the smallest eigenvalue; samples and networks of ridge regression."""
 
     widths: tuple[int, ...]
     networks: int
@@ -49,10 +53,14 @@ class Sizes(NamedTuple):
     layers: tuple[int, ...]
     finite_width: int
     finite_networks: int
+    samples: int
+    regressions: int
 
 
-_QUICK = Sizes((64, 128, 256, 512), 10, (256, 200), (1, 2, 4, 8, 16, 32, 64, 128), 256, 12)
-_FULL = Sizes((64, 128, 256, 512, 1024, 2048), 12, (1024, 400), (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), 1024, 30)
+_QUICK = Sizes((64, 128, 256, 512), 10, (256, 200), (1, 2, 4, 8, 16, 32, 64, 128), 256, 12, 200, 16)
+_FULL = Sizes(
+    (64, 128, 256, 512, 1024, 2048), 12, (1024, 400), (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), 1024, 30, 1000, 24
+)
 
 
 def _circle(angle: Array) -> Array:
@@ -209,8 +217,10 @@ def _reproduce(output: Path, sizes: Sizes, workers: int = 0) -> list[Path]:
         "training": _training(found, sizes),
         "ensemble": _ensemble(*sizes.ensemble),
         "smallest": _smallest(sizes),
+        "risk": _risk(sizes.samples, sizes.regressions),
     }
     figures = {
+        "ridge_risk": partial(_figure_risk, data["risk"]),
         "training": partial(_figure_training, data),
         "smallest_eigenvalue": partial(_figure_smallest, data["smallest"]),
     }
@@ -308,7 +318,84 @@ def _smallest(sizes: Sizes) -> xr.Dataset:
     )
 
 
+def _risk(n: int, networks: int) -> xr.Dataset:
+    """Test error of ridge regression on features of random networks, against the number of features."""
+    phi = meanfield.activation("tanh").normalised()
+    d, inputs = round(n / _INPUT_RATIO), MarchenkoPastur(_INPUT_RATIO)
+    fine = np.geomspace(0.15, 6.0, 61)
+    theory, curve, simulated, errors = [], [], [], []
+    for trained, hidden in _FEATURES.values():
+
+        def risk(share: float, trained: str = trained, hidden: int = hidden) -> float:
+            found = ridge_risk(phi, [1.0 / share] * hidden, inputs, _RIDGE, trained=trained, noise=_NOISE)
+            return float(found.test_error)
+
+        curve.append([risk(float(share)) for share in fine])
+        theory.append([risk(share) for share in _SHARES])
+        measured = []
+        for i, share in enumerate(_SHARES):
+            draws = [
+                _regression(trained, hidden, n, d, round(share * n), np.random.default_rng([65, hidden, i, k]))
+                for k in range(networks)
+            ]
+            measured.append(Estimate.of(np.array(draws)))
+        simulated.append([float(one.mean) for one in measured])
+        errors.append([float(one.error) for one in measured])
+    return xr.Dataset(
+        {
+            "curve": (("features", "fine"), curve),
+            "theory": (("features", "share"), theory),
+            "simulated": (("features", "share"), simulated),
+            "simulated_error": (("features", "share"), errors),
+        },
+        {"features": list(_FEATURES), "share": list(_SHARES), "fine": fine},
+        {"n": n, "networks": networks, "ridge": _RIDGE, "noise": _NOISE, "input_ratio": _INPUT_RATIO},
+    )
+
+
+def _regression(trained: str, hidden: int, n: int, d: int, width: int, rng: np.random.Generator) -> float:
+    """Mean square error on as many new inputs, of a linear target with noise."""
+    x = rng.normal(size=(2 * n, d))
+    x *= np.sqrt(d) / np.linalg.norm(x, axis=1, keepdims=True)
+    y = x @ rng.normal(size=d) / np.sqrt(d) + np.sqrt(_NOISE) * rng.normal(size=2 * n)
+    network = Network(
+        depth=hidden + 1,
+        width=width,
+        n_inputs=d,
+        activation=meanfield.activation("tanh").normalised(),
+        weight_variance=1.0,
+        bias_variance=0.0,
+        seed=rng,
+    )
+    train, test = x[:n], x[n:]
+    if trained == "all":
+        kernel, cross = network.ntk(train), network.ntk(test, train)
+    else:
+        features = network.gradients(train)[-1]
+        kernel, cross = features.gram(), network.gradients(test)[-1].gram(features)
+    solved = np.linalg.solve(kernel + _RIDGE * np.eye(n), y[:n])
+    return float(np.mean((y[n:] - cross @ solved) ** 2))
+
+
 # ---- Pictures
+
+
+def _figure_risk(data: xr.Dataset) -> Figure:
+    figure, ax = pyplot.subplots(figsize=(5.6, 3.7))
+    for name, colour, mark in zip(_FEATURES, ("C0", "C2", "C1"), "os^", strict=True):
+        at = data.sel(features=name)
+        ax.plot(data.fine, at.curve, color=colour, label=name)
+        ax.errorbar(data.share, at.simulated, at.simulated_error, fmt=mark, color=colour, mfc="w", ms=5)
+    ax.axhline(_NOISE, color="0.6", lw=0.8, ls=":")
+    ax.set(xscale="log", yscale="log", xlabel="units of a hidden layer / samples", ylabel="test error")
+    ax.set_xticks(_SHARES, [f"{one:g}" for one in _SHARES])
+    ax.minorticks_off()
+    ax.legend(title="trained: the last layer of one or two,\nor all (tangent kernel)", title_fontsize=8)
+    ax.set_title(
+        f"ridge {_RIDGE:g}, noise {_NOISE:g} (dotted), n = {_INPUT_RATIO:g} d; points: n = {data.attrs['n']}",
+        fontsize=9,
+    )
+    return figure
 
 
 def _figure_training(data: dict[str, xr.Dataset]) -> Figure:
@@ -449,7 +536,22 @@ def _table(data: dict[str, xr.Dataset]) -> list[Row]:
                 f"all {pulls.size} inputs: rms {np.sqrt(np.mean(pulls**2)):.2f} s.e.",
             )
         )
-    return [*rows, *_rows_smallest(smallest)]
+    return [*rows, *_rows_smallest(smallest), *_rows_risk(data["risk"])]
+
+
+def _rows_risk(data: xr.Dataset) -> list[Row]:
+    why = f"n = {data.attrs['n']}, {data.attrs['networks']} networks; ridge {_RIDGE:g}, noise {_NOISE:g}; talk: open"
+    return [
+        compare(
+            f"ridge regression, {name}: test error, {share:g} units a sample",
+            float(data.theory.sel(features=name, share=share)),
+            float(data.simulated.sel(features=name, share=share)),
+            float(data.simulated_error.sel(features=name, share=share)),
+            why,
+        )
+        for name in _FEATURES
+        for share in _SHARES
+    ]
 
 
 def _rows_smallest(data: xr.Dataset) -> list[Row]:
