@@ -72,7 +72,7 @@ def test_exponents() -> None:
 
 @pytest.mark.no_sanitizer
 def test_ntk(tmp_path: Path) -> None:
-    sizes = item.Sizes((24, 96), 4, (48, 40), (1, 2, 4, 8, 16, 32, 64), 48, 6, 60, 12)
+    sizes = item.Sizes((24, 96), 4, (48, 40), (1, 2, 4, 8, 16, 32, 64), 48, 6, 150, 12)
     written = item._reproduce(tmp_path, sizes, workers=1)
     assert all(path.stat().st_size > 0 for path in written)
     assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".txt"}
