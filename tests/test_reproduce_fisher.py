@@ -17,7 +17,7 @@ matplotlib.use("Agg")
 item = pytest.importorskip("deepglass.reproduce.fisher")
 runs = pytest.importorskip("deepglass.reproduce._fisher_runs")
 
-SUFFIXES = {".png", ".pdf", ".nc", ".txt"}
+SUFFIXES = {".png", ".pdf", ".nc", ".json", ".txt"}
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_natural_gradient(tmp_path: Path) -> None:
     sizes = item.Sizes(12, (32, 64, 128), 4, 3, 64, 200, 4)
     written = item._reproduce(tmp_path, sizes, tmp_path / "patterns.npz", workers=1)
     assert all(path.stat().st_size > 0 for path in written)
-    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".txt"}
+    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".json", ".txt"}
     training = dg.load(tmp_path / "training.nc")
     n = 12
     for metric, alpha in (("exact", 1), ("block_diagonal", 3), ("block_tridiagonal", 1), ("kfac", 2 * n + 1)):

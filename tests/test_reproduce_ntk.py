@@ -75,7 +75,7 @@ def test_ntk(tmp_path: Path) -> None:
     sizes = item.Sizes((24, 96), 4, (48, 40), (1, 2, 4, 8, 16, 32, 64), 48, 6, 150, 12)
     written = item._reproduce(tmp_path, sizes, workers=1)
     assert all(path.stat().st_size > 0 for path in written)
-    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".txt"}
+    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".json", ".txt"}
     training = dg.load(tmp_path / "training.nc")
     for key in ("to_linear_test", "to_infinite_test", "kernel_change", "kernel_distance"):
         means = training[key].mean("instance")
