@@ -108,6 +108,17 @@ def test_unit_wise_relu_counts_active_units():
     assert 0.5 * 400 - 30 < step.alpha < 0.5 * 400 + 30 and 1e-3 < step.residual < 0.2
 
 
+def test_slopes_that_underflow_are_no_gradients():
+    network, x, y = wide("tanh", 3, width=30)
+    expected = float(natural_gradient(network, x, y, metric="unit_wise").alpha)
+    parameters = network.parameters.copy()
+    parameters[60] = 182 / math.sqrt(0.1)  # the bias of a unit: its slopes squared are about 1e-316
+    saturated = network.with_parameters(parameters)
+    step = natural_gradient(saturated, x, y, metric="unit_wise")
+    assert np.isfinite(step.displacement).all()
+    assert expected - 1 <= step.alpha < expected
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_all_modes_are_trained_alike(metric):
     network, x, y = wide("tanh", 4, width=50)

@@ -105,18 +105,3 @@ def test_kernel_spectra(tmp_path: Path, suffix: str) -> None:
     assert (
         float(found.distance.sel(panel=found.kernel == "conjugate kernel").max()) < 0.06
     )  # noise is nearly orthogonal
-
-
-def test_without_images_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "sklearn.datasets", None)
-    source, pictures = kernel_spectra._pictures(None)
-    assert source.startswith("no images given") and pictures.ndim == 2
-
-
-def test_files_without_images(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", labels=np.arange(3))
-    with pytest.raises(ValueError, match=r"two or more dimensions, got a\.npz"):
-        kernel_spectra._read(tmp_path / "a.npz")
-    np.save(tmp_path / "b.npy", np.arange(3))
-    with pytest.raises(ValueError, match=r"got shape \(3,\)"):
-        kernel_spectra._read(tmp_path / "b.npy")

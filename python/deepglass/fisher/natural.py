@@ -288,7 +288,7 @@ def _unit_wise(layers: Sequence[LayerGradients], rho: float) -> _Metric:
         gram = layer.gram()
         _full_rank(gram, f"the inputs of layer {i + 1}", rho)
         weights = (layer.delta**2).sum(axis=1).T  # (n_units, N)
-        active = weights > 0.0
+        active = weights >= np.finfo(float).tiny  # what underflows is no gradient
         alpha += sum(_ranks(gram, active)) / (n * c)
         if rho == 0.0:
             both = active[:, :, np.newaxis] & active[:, np.newaxis, :]

@@ -20,6 +20,7 @@ __all__ = [
     "jacobian",
     "neural_tangent_kernel",
     "residual_limit",
+    "ridge_risk",
 ]
 
 Array = NDArray[np.float64]
@@ -114,11 +115,8 @@ def conjugate_kernel(z: complex, ratios: Sequence[float], slope: float, law: Law
     return (1 + transform(z)) / z
 
 
-def neural_tangent_kernel(
-    z: complex, ratios: Sequence[float], slope: float, mean_slope_square: float, law: Law
-) -> complex:
-    """m(z) by the recursions of Fan and Wang (arXiv:2005.11879) for t_l(z, w) and s_l(z), word for word."""
-    b2, depth = slope**2, len(ratios)
+def fan_wang(z: list[complex], w: list[complex], ratios: Sequence[float], b2: float, law: Law) -> complex:
+    """t_L(z, w) by the recursions of Fan and Wang (arXiv:2005.11879) for t_l(z, w) and s_l(z), word for word."""
     position, mass = law
 
     def t(level: int, z: list[complex], w: list[complex]) -> complex:  # z, w = entries -1, 0, ..., level
@@ -142,9 +140,47 @@ def neural_tangent_kernel(
             lambda s: 1 / z[-1] + ratios[level - 1] * t(level - 1, previous(z, s), weights), 1 / z[-1] + 1j
         )
 
+    return t(len(ratios), z, w)
+
+
+def _tangent(ratios: Sequence[float], b2: float, mean_slope_square: float) -> tuple[float, list[float]]:
+    """Give r and q_0 .. q_{L-1} of the tangent kernel r + X_L^T X_L + sum_l q_l X_l^T X_l."""
+    depth = len(ratios)
     q = [b2 ** (depth - level) for level in range(depth)]
-    shift = sum(mean_slope_square ** (depth - level) - q[level] for level in range(depth))
-    return t(depth, [shift - z, *q, 1.0], [1.0, *[0.0] * (depth + 1)])
+    return sum(mean_slope_square ** (depth - level) - q[level] for level in range(depth)), q
+
+
+def neural_tangent_kernel(
+    z: complex, ratios: Sequence[float], slope: float, mean_slope_square: float, law: Law
+) -> complex:
+    """m(z) = t_L((r - z, q_0, .., q_{L-1}, 1), (1, 0, .., 0))."""
+    shift, q = _tangent(ratios, slope**2, mean_slope_square)
+    return fan_wang([shift - z, *q, 1.0], [1.0, *[0.0] * (len(ratios) + 1)], ratios, slope**2, law)
+
+
+def ridge_risk(
+    ridge: float,
+    ratios: Sequence[float],
+    slope: float,
+    mean_slope_square: float,
+    law: Law,
+    trained: str,
+    signal: float,
+    noise: float,
+) -> float:
+    """Test error -(signal dh/dz + noise dm/dz) / m^2; derivatives by Cauchy's formula on a circle around z."""
+    shift, q = _tangent(ratios, slope**2, mean_slope_square) if trained == "all" else (0.0, [0.0] * len(ratios))
+    centre, n = ridge + shift, 64
+    rest = [0.0] * len(ratios)
+    turns = np.exp(-2j * np.pi * (np.arange(n // 2) + 0.5) / n)  # the lower half; the upper one is the mirror image
+
+    def around(w: list[complex]) -> NDArray[np.complex128]:
+        points = [centre + centre / 2 * turn for turn in turns]
+        return np.array([fan_wang([z, *q, 1.0], w, ratios, slope**2, law) for z in points])
+
+    m, h = around([1.0, 0.0, *rest]), around([0.0, 1.0, *rest])
+    dm, dh = (float(np.mean((values / turns).real)) / (centre / 2) for values in (m, h))
+    return -(signal * dh + noise * dm) / float(np.mean(m.real)) ** 2
 
 
 def conditional_fisher(z: complex, law: Law, squares: Sequence[float], weight_variance: float) -> complex:

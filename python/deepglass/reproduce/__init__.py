@@ -27,7 +27,11 @@ _NAMES = (
     "sign-problem",
     "parisi",
     "perceptron",
+    "fisher",
+    "natural-gradient",
+    "ntk",
 )
+_WITH_IMAGES = ("kernel-spectra", "fisher", "natural-gradient")
 
 
 def names() -> list[str]:
@@ -58,8 +62,9 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     quick : bool
         Coarser, within two minutes on two cores.
     images : Path, optional
-        For "kernel-spectra", ignored by the others: a file .npy or .npz of images, shape (images, pixels, ...).
-        Default: the digits of scikit-learn, or Gaussian data without it.
+        For "kernel-spectra", "fisher" and "natural-gradient", ignored by the others: a file .npy or .npz of images,
+        shape (images, pixels, ...), in .npz with their classes as array "labels".  Default: the digits of
+        scikit-learn, or Gaussian data without it.
 
     Returns
     -------
@@ -84,7 +89,7 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     folder = Path(output) / name
     folder.mkdir(parents=True, exist_ok=True)
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    given = {"images": images} if name == "kernel-spectra" else {}
+    given = {"images": images} if name in _WITH_IMAGES else {}
     start = time.monotonic()
     written: list[Path] = module.run(folder, quick=quick, **given)
     about = {

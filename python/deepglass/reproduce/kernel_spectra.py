@@ -7,7 +7,6 @@ whitening brings them closer, and the panels show where theory and simulation pa
 
 from __future__ import annotations
 
-import importlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from .. import meanfield
 from ..plot import Axes, Figure, pyplot
 from ..spectra import FromEigenvalues, MarchenkoPastur, Measure, conjugate_kernel_spectrum, ntk_spectrum
 from ._finite import Array, Estimate, Generator, compare, extrapolated, fine_curve
+from ._images import load_pictures
 from ._report import Row, write
 
 __all__ = ["run"]
@@ -134,34 +134,6 @@ def _gaussian(n: int, draws: tuple[int, int]) -> xr.Dataset:
 # ---- Images
 
 
-def _read(path: Path) -> Array:
-    """Images of a file .npy, or .npz (the array "images", or the first of two or more dimensions): (n, pixels)."""
-    loaded = np.load(path, allow_pickle=False)
-    if not isinstance(loaded, np.ndarray):
-        names = [name for name in ("images", *loaded.files) if name in loaded.files and loaded[name].ndim >= 2]
-        if not names:
-            raise ValueError(f"images must be a file with an array of two or more dimensions, got {path.name}")
-        loaded = loaded[names[0]]
-    if loaded.ndim < 2 or len(loaded) < 2:
-        raise ValueError(f"images must be an array (images, pixels, ...), got shape {loaded.shape}")
-    return np.asarray(loaded.reshape(len(loaded), -1), float)
-
-
-def _pictures(path: Path | None) -> tuple[str, Array]:
-    """Images (n, pixels) and where they are from."""
-    if path is not None:
-        return Path(path).stem, _read(Path(path))
-    try:
-        load_digits = importlib.import_module("sklearn.datasets").load_digits
-    except ModuleNotFoundError:
-        rng = np.random.default_rng(17)
-        pixels = 256
-        return "no images given: Gaussian data, variances 1/k", rng.normal(size=(4000, pixels)) / np.sqrt(
-            1.0 + np.arange(pixels)
-        )
-    return "digits of scikit-learn, 8 x 8", np.asarray(load_digits().data, float)
-
-
 def _prepared(pictures: Array, whiten: bool) -> Array:
     """Inputs (dimension, n) of unit norm: centred; whitened by the components that hold most of the variance."""
     x = pictures - pictures.mean(axis=0)
@@ -174,7 +146,7 @@ def _prepared(pictures: Array, whiten: bool) -> Array:
 
 def _images(path: Path | None, n: int, draws: int) -> xr.Dataset:
     """Both kernels of images, centred and whitened."""
-    source, pictures = _pictures(path)
+    source, pictures, _ = load_pictures(path)
     rng = np.random.default_rng([5, n])
     n = min(n, 600, len(pictures) // 2)
     chosen = rng.choice(len(pictures), n, replace=False)

@@ -21,6 +21,7 @@ from .networks import (
     singular_value_pdf,
     squared_slope_law,
 )
+from .risk import ridge_risk
 
 __all__ = [
     "Atom",
@@ -38,6 +39,7 @@ __all__ = [
     "jacobian_spectrum",
     "ntk_spectrum",
     "residual_jacobian_limit",
+    "ridge_risk",
     "singular_value_pdf",
     "squared_slope_law",
 ]
