@@ -36,7 +36,7 @@ def levels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, float, bool]:
 @settings(max_examples=20, deadline=None)
 def test_kernel_equals_the_twin(case):
     q, y, margin, at_jamming = case
-    found = _core.hard_wall_recursion(q, y, margin, jamming=at_jamming)
+    found = _core.wall_recursion(q, y, margin, jamming=at_jamming)
     wanted = reference.recursion(q, y, margin, jamming=at_jamming)
     for name in reference.HardWall.__dataclass_fields__:
         # The kernel keeps P_i to 3e-17; differences of means are divided by m_i >= 0.05.
@@ -73,7 +73,7 @@ def test_second_derivatives(at_jamming):
     y = np.array([8.0, 20.0, 50.0, 130.0]) if at_jamming else np.array([0.1, 0.3, 0.6])
 
     def run(**options):
-        return _core.hard_wall_recursion(options.pop("q", q), options.pop("y", y), -0.5, jamming=at_jamming, **options)
+        return _core.wall_recursion(options.pop("q", q), options.pop("y", y), -0.5, jamming=at_jamming, **options)
 
     def difference(name, vary, j, step):
         points = {"q": q, "y": y}
@@ -102,7 +102,7 @@ def test_second_derivatives(at_jamming):
 
 def test_grid_is_fine_enough():
     q, y = np.array([0.2, 0.9, 0.93, 0.9999]), np.array([3.0, 8.0, 40.0, 3000.0])
-    coarse, fine = (_core.hard_wall_recursion(q, y, -0.5, hessian=True, resolution=r) for r in (1.0, 2.0))
+    coarse, fine = (_core.wall_recursion(q, y, -0.5, hessian=True, resolution=r) for r in (1.0, 2.0))
     for name in ("value", "slope", "slope_square", "breakpoint_slope", "curvature_square", "overlap_jacobian"):
         assert_allclose(coarse[name], fine[name], rtol=1e-11, err_msg=name)
 
@@ -381,15 +381,15 @@ def test_other_arguments_are_checked():
 
 def test_kernel_checks_its_arguments():
     with pytest.raises(NumericalError, match="two levels are too close"):
-        _core.hard_wall_recursion([0.5, 0.5 + 1e-11], [1.0, 2.0], 0.0)
+        _core.wall_recursion([0.5, 0.5 + 1e-11], [1.0, 2.0], 0.0)
     with pytest.raises(ValueError, match="overlap must increase strictly"):
-        _core.hard_wall_recursion([0.5, 0.4], [1.0, 2.0], 0.0)
+        _core.wall_recursion([0.5, 0.4], [1.0, 2.0], 0.0)
     with pytest.raises(ValueError, match="breakpoints must increase strictly"):
-        _core.hard_wall_recursion([0.5, 0.6], [2.0, 1.0], 0.0)
+        _core.wall_recursion([0.5, 0.6], [2.0, 1.0], 0.0)
     with pytest.raises(ValueError, match="breakpoints must have shape"):
-        _core.hard_wall_recursion([0.5, 0.6], [0.1, 0.2], 0.0, jamming=False)
+        _core.wall_recursion([0.5, 0.6], [0.1, 0.2], 0.0, jamming=False)
     with pytest.raises(ValueError, match="margin must be"):
-        _core.hard_wall_recursion([0.5], [1.0], np.nan)
+        _core.wall_recursion([0.5], [1.0], np.nan)
 
 
 def test_what_does_not_settle_is_said(monkeypatch):

@@ -1,4 +1,4 @@
-"""The Parisi recursion behind a hard wall, and the exponents of jamming: slow twins.
+"""The Parisi recursion before a wall, hard or soft, and the exponents of jamming: slow twins.
 
 The recursion in logarithms, on one grid for all levels and by whole matrices; the exponents by shooting.
 """
@@ -17,14 +17,15 @@ Array = NDArray[np.float64]
 
 
 @dataclass
-class HardWall:
-    """Results: F, E f', g_i, dF/dy_i (the last one 0 in the satisfiable phase) and E_{P_n} f_n''^2."""
+class Wall:
+    """Results: F, E f', g_i, dF/dy_i (the last one 0 but at jamming), E_{P_n} f_n''^2 and -dF/dbeta."""
 
     value: float
     slope: float
     slope_square: Array
     breakpoint_slope: Array
     curvature_square: float
+    energy: float
 
 
 def terminal(t: Array, width: float, y: float | None) -> tuple[Array, Array, Array, Array]:
@@ -45,11 +46,33 @@ def terminal(t: Array, width: float, y: float | None) -> tuple[Array, Array, Arr
     return f, mean, (-square / 2 - f) / y, share
 
 
-def recursion(overlap: ArrayLike, breakpoints: ArrayLike, margin: float, *, jamming: bool = True) -> HardWall:
+def soft(t: Array, width: float, beta: float) -> tuple[Array, Array, Array, Array]:
+    """f = ln int Dy exp(-beta (t - s y)_+^2), f', f''^2 and -df/dbeta, by sums over the side where there is a cost."""
+    s = np.sqrt(width)
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    # The cost begins at y = t/s; below, the weight of y is a Gaussian around its maximum.
+    tight = 1 + 2 * beta * width
+    top = np.minimum(t / s, 2 * beta * s * t / tight)
+    low = np.minimum(top, t / s) - 12 / np.sqrt(tight)
+    y = low[:, None] + (t / s - low)[:, None] * (nodes + 1) / 2
+    gap = t[:, None] - s * y
+    exponent = -(y**2) / 2 - beta * gap**2
+    shift = np.maximum(exponent.max(axis=1), log_ndtr(-t / s))
+    weight = np.exp(exponent - shift[:, None]) * (t / s - low)[:, None] / 2 * weights / np.sqrt(2 * np.pi)
+    norm = weight.sum(axis=1) + np.exp(log_ndtr(-t / s) - shift)
+    force = 2 * beta * (weight * gap).sum(axis=1) / norm
+    bend = (weight * ((2 * beta * gap) ** 2 - 2 * beta)).sum(axis=1) / norm - force**2
+    return shift + np.log(norm), force, bend**2, (weight * gap**2).sum(axis=1) / norm
+
+
+def recursion(
+    overlap: ArrayLike, breakpoints: ArrayLike, margin: float, *, jamming: bool = True, beta: float = np.inf
+) -> Wall:
     """F and its derivatives for overlaps q_0 .. q_{n-1} and y_1 .. y_n (satisfiable phase: m_1 .. m_{n-1}).
 
     exp(y_i f_{i-1}) = G_i * exp(y_i f_i),  F = (G_0 * f_0)(0),  G_i of variance q_i - q_{i-1}; at jamming f_n =
-    -(margin - h)_+^2/2 and q_n = 1, in the satisfiable phase f_{n-1} = ln Phi((h - margin)/sqrt(1 - q_{n-1})).
+    -(margin - h)_+^2/2 and q_n = 1, in the satisfiable phase f_{n-1} = ln Phi((h - margin)/sqrt(1 - q_{n-1})), and with a finite beta its
+    like for the soft potential.
 
     Parameters
     ----------
@@ -61,16 +84,22 @@ def recursion(overlap: ArrayLike, breakpoints: ArrayLike, margin: float, *, jamm
         The wall.
     jamming : bool
         Which of the two.
+    beta : float
+        Of the soft potential; infinite where hard.
 
     Returns
     -------
-    HardWall
+    Wall
     """
     q, y = np.asarray(overlap, float), np.r_[0.0, np.asarray(breakpoints, float)]
     variance, n, width = np.diff(q, prepend=0.0), len(q), 1 - q[-1]
     spacing = 1 / np.sqrt(1 / variance.min() + 1 / width) / 3
     h = np.arange(-9.0 - abs(margin), 9.0, spacing)
-    f, slope, by_y, curved = terminal(margin - h, width, y[n] if jamming else None)
+    if np.isfinite(beta):
+        (f, slope, curved, cost), by_y = soft(margin - h, width, beta), np.zeros_like(h)
+    else:
+        f, slope, by_y, curved = terminal(margin - h, width, y[n] if jamming else None)
+        cost = np.zeros_like(h)
 
     # Outwards: f_i, f_i' and T_i, whose rows sum to one.
     fs, slopes = [f], [slope]
@@ -91,7 +120,7 @@ def recursion(overlap: ArrayLike, breakpoints: ArrayLike, margin: float, *, jamm
         g.append(p @ slopes[i] ** 2)
         by.append((p @ fs[i] - mean) / y[i])
         mean = float(p @ fs[i])
-    return HardWall(value, float(p @ slope), np.array(g), np.array([*by, p @ by_y]), float(p @ curved))
+    return Wall(value, float(p @ slope), np.array(g), np.array([*by, p @ by_y]), float(p @ curved), float(p @ cost))
 
 
 def entropy(overlap: ArrayLike, breakpoints: ArrayLike) -> float:
@@ -115,9 +144,12 @@ def jamming_load(overlap: ArrayLike, breakpoints: ArrayLike, margin: float) -> f
     return -entropy(overlap, breakpoints) / recursion(overlap, breakpoints, margin).value
 
 
-def free_entropy(overlap: ArrayLike, breakpoints: ArrayLike, load: float, margin: float) -> float:
-    """S + load F at given overlaps and breakpoints, in the satisfiable phase."""
-    return entropy(overlap, breakpoints) + load * recursion(overlap, breakpoints, margin, jamming=False).value
+def free_entropy(
+    overlap: ArrayLike, breakpoints: ArrayLike, load: float, margin: float, beta: float = np.inf
+) -> float:
+    """S + load F at given overlaps and breakpoints, below jamming or with the soft potential."""
+    wall = recursion(overlap, breakpoints, margin, jamming=False, beta=beta)
+    return entropy(overlap, breakpoints) + load * wall.value
 
 
 def jamming_exponents(left: float = 12.0, right: float = 8.0) -> tuple[float, float, float]:

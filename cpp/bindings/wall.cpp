@@ -1,5 +1,5 @@
-// Fields behind a hard wall: plain arrays in, plain arrays out.
-#include "deepglass/parisi/hard_wall.hpp"
+// Fields before a wall: plain arrays in, plain arrays out.
+#include "deepglass/parisi/wall.hpp"
 
 #include "bindings.hpp"
 
@@ -7,9 +7,9 @@ namespace deepglass::bindings {
 
 namespace {
 
-py::typing::Dict<py::str, py::object> hard_wall_recursion(const Array& overlap, const Array& breakpoints,
-                                                          double margin, bool jamming, bool jacobian,
-                                                          bool hessian, bool gaps, double resolution) {
+py::typing::Dict<py::str, py::object> wall_recursion(const Array& overlap, const Array& breakpoints,
+                                                     double margin, double beta, bool jamming, bool jacobian,
+                                                     bool hessian, bool gaps, double resolution) {
   const auto q = vector(overlap, "overlap");
   const Index levels = q.size();
   require(levels >= 1 && levels <= 129, "overlap must have 1 to 129 entries, got " + std::to_string(levels));
@@ -26,10 +26,15 @@ py::typing::Dict<py::str, py::object> hard_wall_recursion(const Array& overlap, 
   }
   require(std::isfinite(margin) && std::fabs(margin) <= 8.0,
           "margin must be in [-8, 8], got " + std::to_string(margin));
+  require(beta > 0.0 && !(beta > 1e6 && std::isfinite(beta)) && !(jamming && std::isfinite(beta)),
+          "beta must be > 0 and at most 1e6, or infinite (at jamming it is), got " + std::to_string(beta));
   require(resolution >= 0.5 && resolution <= 4.0,
           "resolution must be in [0.5, 4], got " + std::to_string(resolution));
   const StopToken stop = stop_token();
-  parisi::HardWallRecursion recursion(q, y, margin, resolution, gaps);
+  parisi::PerceptronModel model;
+  model.margin = margin;
+  if (std::isfinite(beta)) model.potential = parisi::GapPotential::kSoft, model.beta = beta;
+  parisi::WallRecursion recursion(q, y, model, resolution, gaps);
   {
     py::gil_scoped_release release;
     recursion.run(stop);
@@ -49,6 +54,7 @@ py::typing::Dict<py::str, py::object> hard_wall_recursion(const Array& overlap, 
   result["slope_square"] = array(recursion.slope_square);
   result["breakpoint_slope"] = array(recursion.breakpoint_slope);
   result["curvature_square"] = recursion.curvature_square;
+  result["energy"] = recursion.energy;
   result["overlap_jacobian"] = matrix(recursion.overlap_jacobian);
   result["breakpoint_jacobian"] = matrix(recursion.breakpoint_jacobian);
   result["breakpoint_hessian"] = matrix(recursion.breakpoint_hessian);
@@ -61,13 +67,15 @@ py::typing::Dict<py::str, py::object> hard_wall_recursion(const Array& overlap, 
 
 }  // namespace
 
-void bind_hard_wall(py::module_& m) {
+void bind_wall(py::module_& m) {
   using namespace py::literals;
-  m.def("hard_wall_recursion", &hard_wall_recursion, "overlap"_a, "breakpoints"_a, "margin"_a, py::kw_only(),
-        "jamming"_a = true, "jacobian"_a = false, "hessian"_a = false, "gaps"_a = false, "resolution"_a = 1.0,
-        R"(The Parisi recursion of a field behind a hard wall; see deepglass.reference.jamming.
+  m.def("wall_recursion", &wall_recursion, "overlap"_a, "breakpoints"_a, "margin"_a, py::kw_only(),
+        "beta"_a = std::numeric_limits<double>::infinity(), "jamming"_a = true, "jacobian"_a = false,
+        "hessian"_a = false, "gaps"_a = false, "resolution"_a = 1.0,
+        R"(The Parisi recursion of a field before a wall; see deepglass.reference.jamming.
 
-``overlap`` (n,), ``breakpoints`` (n,) y_i at jamming, else (n-1,) m_i.  ``jacobian``: of slope_square by the overlaps;
+``overlap`` (n,), ``breakpoints`` (n,) y_i at jamming, else (n-1,) m_i.  ``beta``: of the quadratic cost behind the wall,
+infinite where it is hard.  ``jacobian``: of slope_square by the overlaps;
 ``hessian``: also what has to do with the breakpoints.  ``gaps``: the innermost grid (``field``, ``log_weight``,
 ``measure``) goes on to all fields on the right of the wall.)");
 }
