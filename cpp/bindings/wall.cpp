@@ -2,14 +2,16 @@
 #include "deepglass/parisi/wall.hpp"
 
 #include "bindings.hpp"
+#include "gap_potential.hpp"
 
 namespace deepglass::bindings {
 
 namespace {
 
 py::typing::Dict<py::str, py::object> wall_recursion(const Array& overlap, const Array& breakpoints,
-                                                     double margin, double beta, bool jamming, bool jacobian,
-                                                     bool hessian, bool gaps, double resolution) {
+                                                     double margin, const std::string& potential, double beta,
+                                                     bool jamming, bool jacobian, bool hessian, bool gaps,
+                                                     double resolution) {
   const auto q = vector(overlap, "overlap");
   const Index levels = q.size();
   require(levels >= 1 && levels <= 129, "overlap must have 1 to 129 entries, got " + std::to_string(levels));
@@ -26,14 +28,13 @@ py::typing::Dict<py::str, py::object> wall_recursion(const Array& overlap, const
   }
   require(std::isfinite(margin) && std::fabs(margin) <= 8.0,
           "margin must be in [-8, 8], got " + std::to_string(margin));
-  require(beta > 0.0 && !(beta > 1e6 && std::isfinite(beta)) && !(jamming && std::isfinite(beta)),
-          "beta must be > 0 and at most 1e6, or infinite (at jamming it is), got " + std::to_string(beta));
+  require(!jamming || potential == "hard", "potential must be 'hard' at jamming, got '" + potential + "'");
   require(resolution >= 0.5 && resolution <= 4.0,
           "resolution must be in [0.5, 4], got " + std::to_string(resolution));
   const StopToken stop = stop_token();
   parisi::PerceptronModel model;
   model.margin = margin;
-  if (std::isfinite(beta)) model.potential = parisi::GapPotential::kSoft, model.beta = beta;
+  set_potential(model, potential, beta);
   parisi::WallRecursion recursion(q, y, model, resolution, gaps);
   {
     py::gil_scoped_release release;
@@ -70,12 +71,12 @@ py::typing::Dict<py::str, py::object> wall_recursion(const Array& overlap, const
 void bind_wall(py::module_& m) {
   using namespace py::literals;
   m.def("wall_recursion", &wall_recursion, "overlap"_a, "breakpoints"_a, "margin"_a, py::kw_only(),
-        "beta"_a = std::numeric_limits<double>::infinity(), "jamming"_a = true, "jacobian"_a = false,
-        "hessian"_a = false, "gaps"_a = false, "resolution"_a = 1.0,
+        "potential"_a = "hard", "beta"_a = 0.0, "jamming"_a = true, "jacobian"_a = false, "hessian"_a = false,
+        "gaps"_a = false, "resolution"_a = 1.0,
         R"(The Parisi recursion of a field before a wall; see deepglass.reference.jamming.
 
-``overlap`` (n,), ``breakpoints`` (n,) y_i at jamming, else (n-1,) m_i.  ``beta``: of the quadratic cost behind the wall,
-infinite where it is hard.  ``jacobian``: of slope_square by the overlaps;
+``overlap`` (n,), ``breakpoints`` (n,) y_i at jamming, else (n-1,) m_i.  ``potential`` and ``beta``: of the cost behind
+the wall.  ``jacobian``: of slope_square by the overlaps;
 ``hessian``: also what has to do with the breakpoints.  ``gaps``: the innermost grid (``field``, ``log_weight``,
 ``measure``) goes on to all fields on the right of the wall.)");
 }

@@ -92,15 +92,16 @@ def weights(n: int, y: Array) -> tuple[Array, Array]:
 class State:
     """What is minimised, at x_i = ln[q_i/(1 - q_i)] and z, its gradient and its Hessian by (x, z).
 
-    At jamming, without a load, it is the load -S/F, and z_i = ln y_i; with a load, below jamming or with the soft
-    potential (finite beta), the free entropy S + load F, and z_i = ln[m_i/(1 - m_i)].
+    At jamming, without a load, it is the load -S/F, and z_i = ln y_i; with a load, of a potential
+    at some beta, the free entropy S + load F, and z_i = ln[m_i/(1 - m_i)].
     """
 
     margin: float
     x: Array
     z: Array
     load: float | None = None
-    beta: float = math.inf
+    potential: str = "hard"
+    beta: float = 0.0
     value: float = math.nan
     gradient: Array = dataclasses.field(default_factory=lambda: np.zeros(0))
     hessian: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
@@ -124,16 +125,27 @@ class State:
 
     def at(self, x: Array, z: Array) -> State:
         """Give the same elsewhere."""
-        return State(self.margin, x, z, self.load, self.beta)
+        return State(self.margin, x, z, self.load, self.potential, self.beta)
 
     def recursion(self, *, hessian: bool = False) -> dict[str, Any]:
-        jamming = self.load is None
-        return _core.wall_recursion(self.q, self.y, self.margin, beta=self.beta, jamming=jamming, hessian=hessian)
+        found: dict[str, Any] = _core.wall_recursion(
+            self.q,
+            self.y,
+            self.margin,
+            potential=self.potential,
+            beta=self.beta,
+            jamming=self.load is None,
+            hessian=hessian,
+        )
+        return found
 
     def measure(self) -> float:
-        """Value alone."""
-        raw = self.recursion()
-        S, F = entropic(self.q, self.y)[0], raw["value"]
+        """Value alone; infinite where a grid would be too large."""
+        try:
+            F = self.recursion()["value"]
+        except NumericalError:
+            return math.inf
+        S = entropic(self.q, self.y)[0]
         return float(-S / F if self.load is None else S + self.load * F)
 
     def sweep(self) -> State:

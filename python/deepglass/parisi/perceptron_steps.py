@@ -1,7 +1,7 @@
 """The spherical perceptron with steps of replica symmetry breaking: how many solutions, how far apart; the best guesses.
 
 The volume of the weights w on the sphere, each with the weight exp(-beta sum v(w.x - margin)) of M = load x N random
-patterns x (hard: w.x > margin; soft: v(r) = r^2 where r < 0), is exp(N s),
+patterns x (v(r < 0) infinite, r^2 or 1), is exp(N s),
 
     s = min over q, m of  S[q, m] + load F[q, m],   S = (1/2) [ ln D_{k+1} + sum_i ln(D_i/D_{i+1})/m_i + q_0/D_1 ],
     D_{k+1} = 1 - q_k,   D_i = D_{i+1} + m_i (q_i - q_{i-1}),
@@ -52,16 +52,16 @@ def replicon(state: State) -> float:
     return float(1.0 - (state.load or 0.0) * (1.0 - state.q[-1]) ** 2 * state.curvature_square)
 
 
-def replica_symmetric(load: float, margin: float, beta: float = math.inf) -> State:
-    return minimise(State(margin, np.zeros(1), np.zeros(0), load, beta))
+def replica_symmetric(model: Perceptron) -> State:
+    return minimise(State(model.margin, np.zeros(1), np.zeros(0), model.load, model.potential, model.beta or 0.0))
 
 
 def first_step(symmetric: State) -> State:
-    """One step: from the lowest free entropy on a coarse net."""
+    """One step: from the lowest free entropy on a coarse net, to which cold overlaps near 1 add theirs."""
     x, starts = symmetric.x[0], []
-    for down in (0.05, 0.2, 0.8):
+    for down in (0.05, 0.2, 0.8, *np.arange(2.5, x, 2.5)):
         for up in (0.05, 0.2, 0.8, 3.0):
-            for z in (-5.0, -3.5, -2.0, -0.5):
+            for z in (*np.arange(-7.0, -x, -2.0), -5.0, -3.5, -2.0, -0.5):
                 starts.append(symmetric.at(np.array([x - down, x + up]), np.array([z])))
     return minimise(min(starts, key=State.measure))
 
@@ -88,7 +88,7 @@ def satisfiable_perceptron(load: float, margin: float, steps: int | None = None,
     ----------
     load : float > 0
         M/N, below the jamming load.
-    margin : float from -2 to 8
+    margin : float from -2 to 5
         The margin kappa, in units where w.x has variance one.  (Below -2.05 symmetry breaks in a jump.)
     steps : int from 0 to 32, optional
         Number of steps; None for the limit, which is extrapolated and has error estimates.
@@ -125,24 +125,22 @@ def satisfiable_perceptron(load: float, margin: float, steps: int | None = None,
     (-3.656593904, 0.988292)
     """
     load = number("load", load, "a finite number > 0", lambda x: x > 0.0)
-    margin = number("margin", margin, "a number from -2 to 8", lambda x: _LEAST_MARGIN <= x <= 8.0)
+    margin = number("margin", margin, "a number from -2 to 5", lambda x: _LEAST_MARGIN <= x <= 5.0)
     rtol = _check_rtol(rtol)
     if steps is not None:
         steps = integer("steps", steps, 0, 32)
     parameters = {"load": load, "margin": margin, "steps": steps, "rtol": rtol}
-    return _solution(load, margin, math.inf, steps, rtol, ("satisfiable_perceptron", parameters))
+    return _solution(Perceptron(load, margin), steps, rtol, ("satisfiable_perceptron", parameters))
 
 
 def _check_rtol(rtol: float) -> float:
     return number("rtol", rtol, "a number from 1e-12 to 1e-3", lambda x: 1e-12 <= x <= 1e-3)
 
 
-def _solution(
-    load: float, margin: float, beta: float, steps: int | None, rtol: float, origin: tuple[str, dict[str, Any]]
-) -> xr.Dataset:
-    """Steps of any number, or their limit; for a finite beta of the soft potential."""
-    _check_load(load, margin, beta, 0)
-    state = replica_symmetric(load, margin, beta)
+def _solution(model: Perceptron, steps: int | None, rtol: float, origin: tuple[str, dict[str, Any]]) -> xr.Dataset:
+    """Steps of any number, or their limit."""
+    _check_load(model, 0)
+    state = replica_symmetric(model)
     stable = replicon(state) >= 0.0
     if steps == 0 or (steps is None and stable):
         return _dataset([state], _EXACT if stable else math.nan, origin)
@@ -150,7 +148,7 @@ def _solution(
         raise NumericalError(
             f"no solution with {steps} steps: replica symmetry is stable (replicon {replicon(state):.3g})"
         )
-    _check_load(load, margin, beta, steps)
+    _check_load(model, steps)
     sequence: list[State] = []
     for k in range(1, (steps or _MOST_STEPS) + 1):
         state = next_step(state) if k > 1 else first_step(state)
@@ -179,9 +177,10 @@ def _jammed(margin: float, steps: int | None) -> float:
         return float(jamming_load(margin, steps, rtol=1e-8)["jamming_load"])
 
 
-def _check_load(load: float, margin: float, beta: float, steps: int | None) -> None:
-    if beta < math.inf:
+def _check_load(model: Perceptron, steps: int | None) -> None:
+    if model.potential != "hard":
         return
+    load, margin = model.load, model.margin
     jammed = _jammed(margin, 0 if margin >= 0.0 else steps)
     if load >= jammed:
         kind = "" if steps is None or margin >= 0.0 else f" with {steps} steps"
@@ -190,11 +189,10 @@ def _check_load(load: float, margin: float, beta: float, steps: int | None) -> N
 
 def _numbers(state: State) -> dict[str, float]:
     """All that is extrapolated, but the overlap as 1 - q."""
-    warmth = 0.0 if state.beta == math.inf else state.beta * (state.load or 0.0) * state.energy
     return {
         "free_entropy": state.value,
         "energy": state.energy,
-        "entropy": state.value + warmth,
+        "entropy": state.value + state.beta * (state.load or 0.0) * state.energy,
         "overlap_ea": float(1.0 - state.q[-1]),
     }
 
@@ -257,14 +255,13 @@ def full_rsb(model: Perceptron, rtol: float = 1e-9) -> xr.Dataset:
 
 
 def _break(model: Perceptron, steps: int | None, rtol: float = 1e-9, *, name: str) -> xr.Dataset:
-    if model.bonds != "spherical" or model.scenario != "random" or model.potential == "count":
+    if model.bonds != "spherical" or model.scenario != "random":
         raise ValueError(
-            "model must have spherical bonds, random labels and the hard or the soft potential where replica symmetry "
-            f"is broken, got {model!r}"
+            f"model must have spherical bonds and random labels where replica symmetry is broken, got {model!r}"
         )
     if model.potential == "hard":
         return satisfiable_perceptron(model.load, model.margin, steps, rtol=rtol)
     if model.margin < _LEAST_MARGIN:
         raise ValueError(f"margin must be >= {_LEAST_MARGIN:g} where replica symmetry is broken, got {model.margin!r}")
     parameters = dataclasses.asdict(model) | {"steps": steps, "rtol": _check_rtol(rtol)}
-    return _solution(model.load, model.margin, model.beta or 0.0, steps, rtol, (name, parameters))
+    return _solution(model, steps, rtol, (name, parameters))

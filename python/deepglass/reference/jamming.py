@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import solve_ivp
 from scipy.optimize import root
-from scipy.special import log_ndtr, logsumexp
+from scipy.special import log_ndtr, logsumexp, ndtr
 
 Array = NDArray[np.float64]
 
@@ -65,14 +65,28 @@ def soft(t: Array, width: float, beta: float) -> tuple[Array, Array, Array, Arra
     return shift + np.log(norm), force, bend**2, (weight * gap**2).sum(axis=1) / norm
 
 
+def count(t: Array, width: float, beta: float) -> tuple[Array, Array, Array, Array]:
+    """f = ln [exp(-beta) + (1 - exp(-beta)) Phi(-t/s)], f', f''^2 and -df/dbeta."""
+    s, low = np.sqrt(width), np.exp(-beta)
+    g = low + (1 - low) * ndtr(-t / s)
+    slope = (1 - low) * np.exp(-(t**2) / (2 * width)) / np.sqrt(2 * np.pi * width) / g
+    return np.log(g), slope, (slope * t / width - slope**2) ** 2, low * ndtr(t / s) / g
+
+
 def recursion(
-    overlap: ArrayLike, breakpoints: ArrayLike, margin: float, *, jamming: bool = True, beta: float = np.inf
+    overlap: ArrayLike,
+    breakpoints: ArrayLike,
+    margin: float,
+    *,
+    jamming: bool = True,
+    potential: str = "hard",
+    beta: float = 0.0,
 ) -> Wall:
     """F and its derivatives for overlaps q_0 .. q_{n-1} and y_1 .. y_n (satisfiable phase: m_1 .. m_{n-1}).
 
     exp(y_i f_{i-1}) = G_i * exp(y_i f_i),  F = (G_0 * f_0)(0),  G_i of variance q_i - q_{i-1}; at jamming f_n =
-    -(margin - h)_+^2/2 and q_n = 1, in the satisfiable phase f_{n-1} = ln Phi((h - margin)/sqrt(1 - q_{n-1})), and with a finite beta its
-    like for the soft potential.
+    -(margin - h)_+^2/2 and q_n = 1, in the satisfiable phase f_{n-1} = ln Phi((h - margin)/sqrt(1 - q_{n-1})), or its like for another
+    potential.
 
     Parameters
     ----------
@@ -84,8 +98,8 @@ def recursion(
         The wall.
     jamming : bool
         Which of the two.
-    beta : float
-        Of the soft potential; infinite where hard.
+    potential, beta : str, float
+        "hard", "soft" or "count", and the inverse temperature of the last two.
 
     Returns
     -------
@@ -93,10 +107,11 @@ def recursion(
     """
     q, y = np.asarray(overlap, float), np.r_[0.0, np.asarray(breakpoints, float)]
     variance, n, width = np.diff(q, prepend=0.0), len(q), 1 - q[-1]
-    spacing = 1 / np.sqrt(1 / variance.min() + 1 / width) / 3
+    fine = max(3.0, 2.5 * np.sqrt(beta)) if potential == "count" else 3.0
+    spacing = 1 / np.sqrt(1 / variance.min() + 1 / width) / fine
     h = np.arange(-9.0 - abs(margin), 9.0, spacing)
-    if np.isfinite(beta):
-        (f, slope, curved, cost), by_y = soft(margin - h, width, beta), np.zeros_like(h)
+    if potential != "hard":
+        (f, slope, curved, cost), by_y = {"soft": soft, "count": count}[potential](margin - h, width, beta), np.zeros_like(h)
     else:
         f, slope, by_y, curved = terminal(margin - h, width, y[n] if jamming else None)
         cost = np.zeros_like(h)
@@ -145,10 +160,10 @@ def jamming_load(overlap: ArrayLike, breakpoints: ArrayLike, margin: float) -> f
 
 
 def free_entropy(
-    overlap: ArrayLike, breakpoints: ArrayLike, load: float, margin: float, beta: float = np.inf
+    overlap: ArrayLike, breakpoints: ArrayLike, load: float, margin: float, potential: str = "hard", beta: float = 0.0
 ) -> float:
-    """S + load F at given overlaps and breakpoints, below jamming or with the soft potential."""
-    wall = recursion(overlap, breakpoints, margin, jamming=False, beta=beta)
+    """S + load F at given overlaps and breakpoints, of a potential."""
+    wall = recursion(overlap, breakpoints, margin, jamming=False, potential=potential, beta=beta)
     return entropy(overlap, breakpoints) + load * wall.value
 
 

@@ -1,5 +1,5 @@
 // The Parisi recursion of a field h that must not fall below a wall, or at a cost (spherical perceptron of
-// margin `wall`, hard or soft): overlaps 0 < q_0 < .. < q_{n-1} < 1, weights 0 = y_0 < y_1 < .. < y_{n-1},
+// margin `wall`): overlaps 0 < q_0 < .. < q_{n-1} < 1, weights 0 = y_0 < y_1 < .. < y_{n-1},
 // G_i the Gaussian of variance v_i = q_i - q_{i-1} (v_0 = q_0), t = wall - h, s^2 = 1 - q_{n-1}.
 //
 //   exp(y_i f_{i-1}) = G_i * exp(y_i f_i),     F = (G_0 * f_0)(0),
@@ -30,7 +30,8 @@
 //
 // f falls like -t^2: exp(y f) has thousands of decades.  T_i has not: its rows are taken relative to their
 // largest entry, which moves towards the wall; y f_i is concave, so that 8.7 sqrt(v_i) to both sides are
-// enough.  Rows sum to one, all terms are positive.
+// enough.  Rows sum to one, all terms are positive.  That of the count potential is not concave, but within
+// (-beta, 0): rows are centred at h, and y f adds sqrt(2 y beta) to their reach.
 //
 // Level i has its own grid.  What is integrated over it is a Gaussian of variance v_i times functions that
 // are smooth over sqrt(1 - q_i); the trapezoidal rule is exact to rounding at so many points a width
@@ -64,7 +65,7 @@ class WallRecursion {
   // (n, n)  dg_i/dq_j, dg_i/dy_j and d2F/dy_i dy_j.
   std::vector<double> overlap_jacobian, breakpoint_jacobian, breakpoint_hessian;
 
-  // weights: y_1 .. y_n at jamming, else m_1 .. m_{n-1}; model: hard or soft, its margin is the wall.
+  // weights: y_1 .. y_n at jamming, else m_1 .. m_{n-1}; model: the potential, its margin is the wall.
   WallRecursion(Span<const double> overlap, Span<const double> weights, const PerceptronModel& model,
                 double resolution, bool gaps)
       : levels_(overlap.size()),
@@ -73,6 +74,9 @@ class WallRecursion {
         wall_(model.margin),
         rest_(1.0 - overlap[levels_ - 1]) {
     const double wall = wall_;
+    const bool count = model.potential == GapPotential::kCount;
+    // Zeros of exp(f) are that far from the real axis, in units of s.
+    const double points = count ? std::max(kPoints, 2.0 * std::sqrt(model.beta)) : kPoints;
     y_.assign(1, 0.0);
     y_.insert(y_.end(), weights.begin(), weights.end());
     if (!jamming_) y_.push_back(1.0);
@@ -87,19 +91,22 @@ class WallRecursion {
       force += variance(i) / (pull[at(i)] * pull[at(std::max<Index>(i - 1, 0))]);
       const double smooth = 1.0 - q_[at(i)], width = std::sqrt(variance(i) * smooth / (variance(i) + smooth));
       const double contraction = pull[at(i)] / pull[0];
-      const double left = std::max(wall, 0.0) * contraction + kReach * pull[at(i)] * std::sqrt(force);
+      const double left = std::max(wall, 0.0) * contraction +
+                          kReach * (count ? std::sqrt(q_[at(i)]) : pull[at(i)] * std::sqrt(force));
       double right = wall + kReach * std::sqrt(smooth);
       if (gaps) right = std::max(right, kReach * std::sqrt(q_[at(i)]));
       Level level;
-      level.spacing = width / (kPoints * resolution);
-      const double points = (left + right - wall) / level.spacing;
-      const double half = i == 0 ? 0.0 : kReach * std::sqrt(variance(i)) / level.spacing;
-      if (!(points * (2.0 * half + 1.0) < kMostEntries)) {
+      level.spacing = width / (points * resolution);
+      const double size = (left + right - wall) / level.spacing;
+      const double reach = kReach + (count ? std::sqrt(2.0 * y_[at(i)] * model.beta) : 0.0);
+      const double half = i == 0 ? 0.0 : reach * std::sqrt(variance(i)) / level.spacing;
+      if (!(size * (2.0 * half + 1.0) < kMostEntries)) {
         throw NumericalError("the grid of overlap " + std::to_string(i) + " would need " +
-                             std::to_string(points) + " points: two levels are too close");
+                             std::to_string(size) +
+                             " points: two levels are too close, or far apart beside 1 - overlap");
       }
       level.first = wall - left;
-      level.points = static_cast<Index>(points) + 2;
+      level.points = static_cast<Index>(size) + 2;
       level.half = static_cast<Index>(half) + 2;
       // Rows of T_i start from the grid before.
       const double beyond = std::max(0.0, before - right) / level.spacing;
@@ -317,7 +324,11 @@ class WallRecursion {
         const double z = (level.at(j) - h) / sigma;
         return y * f[j] - 0.5 * z * z;
       };
-      while (peak + 1 < level.padded && exponent(peak + 1) >= exponent(peak)) ++peak;
+      if (model_.potential == GapPotential::kCount) {
+        peak = std::clamp<Index>(std::lround((h - level.first) / level.spacing), 0, level.padded - 1);
+      } else {
+        while (peak + 1 < level.padded && exponent(peak + 1) >= exponent(peak)) ++peak;
+      }
       const double top = exponent(peak);
       const Index first = std::clamp<Index>(peak - level.half, 0, level.padded - taps);
       double* const row = level.kernel.data() + x * taps;
