@@ -180,6 +180,7 @@ py::typing::Dict<py::str, py::object> message_passing(const py::array_t<T, py::a
   result["field"] = array(state.field);
   result["response"] = array(state.response);
   result["variance"] = state.variance;
+  result["free_entropy"] = state.free_entropy;
   result["residual"] = array(residuals);
   result["overlap"] = array(overlaps);
   result["converged"] = converged;
