@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import solve_ivp
 from scipy.optimize import root
-from scipy.special import log_ndtr, logsumexp, ndtr
+from scipy.special import log_ndtr, logsumexp
+
+from .perceptron import response
 
 Array = NDArray[np.float64]
 
@@ -44,33 +46,6 @@ def terminal(t: Array, width: float, y: float | None) -> tuple[Array, Array, Arr
     mean = share * (t / D + s / np.sqrt(D) * mills)
     square = t / D * mean + share * width / D
     return f, mean, (-square / 2 - f) / y, share
-
-
-def soft(t: Array, width: float, beta: float) -> tuple[Array, Array, Array, Array]:
-    """f = ln int Dy exp(-beta (t - s y)_+^2), f', f''^2 and -df/dbeta, by sums over the side where there is a cost."""
-    s = np.sqrt(width)
-    nodes, weights = np.polynomial.legendre.leggauss(200)
-    # The cost begins at y = t/s; below, the weight of y is a Gaussian around its maximum.
-    tight = 1 + 2 * beta * width
-    top = np.minimum(t / s, 2 * beta * s * t / tight)
-    low = np.minimum(top, t / s) - 12 / np.sqrt(tight)
-    y = low[:, None] + (t / s - low)[:, None] * (nodes + 1) / 2
-    gap = t[:, None] - s * y
-    exponent = -(y**2) / 2 - beta * gap**2
-    shift = np.maximum(exponent.max(axis=1), log_ndtr(-t / s))
-    weight = np.exp(exponent - shift[:, None]) * (t / s - low)[:, None] / 2 * weights / np.sqrt(2 * np.pi)
-    norm = weight.sum(axis=1) + np.exp(log_ndtr(-t / s) - shift)
-    force = 2 * beta * (weight * gap).sum(axis=1) / norm
-    bend = (weight * ((2 * beta * gap) ** 2 - 2 * beta)).sum(axis=1) / norm - force**2
-    return shift + np.log(norm), force, bend**2, (weight * gap**2).sum(axis=1) / norm
-
-
-def count(t: Array, width: float, beta: float) -> tuple[Array, Array, Array, Array]:
-    """f = ln [exp(-beta) + (1 - exp(-beta)) Phi(-t/s)], f', f''^2 and -df/dbeta."""
-    s, low = np.sqrt(width), np.exp(-beta)
-    g = low + (1 - low) * ndtr(-t / s)
-    slope = (1 - low) * np.exp(-(t**2) / (2 * width)) / np.sqrt(2 * np.pi * width) / g
-    return np.log(g), slope, (slope * t / width - slope**2) ** 2, low * ndtr(t / s) / g
 
 
 def recursion(
@@ -111,7 +86,8 @@ def recursion(
     spacing = 1 / np.sqrt(1 / variance.min() + 1 / width) / fine
     h = np.arange(-9.0 - abs(margin), 9.0, spacing)
     if potential != "hard":
-        (f, slope, curved, cost), by_y = {"soft": soft, "count": count}[potential](margin - h, width, beta), np.zeros_like(h)
+        f, force, bend, cost = response((h - margin) / np.sqrt(width), potential, beta, width)
+        slope, curved, by_y = force / np.sqrt(width), (bend / width) ** 2, np.zeros_like(h)
     else:
         f, slope, by_y, curved = terminal(margin - h, width, y[n] if jamming else None)
         cost = np.zeros_like(h)
