@@ -43,6 +43,8 @@ Array = npt.NDArray[np.float64]
 _MERGED = 1e-4
 # Of d(load), relative to that of S.  Rounding leaves 1e-15 to 1e-9; the load errs by the square.
 _SETTLED, _CONVERGED = 3e-12, 1e-8
+# What the grids leave out of a mean.
+_LEFT_OUT = 1e-16
 # The largest number of steps in a sequence, and the first of the powers of 1/k in what is left (measured).
 _MOST_STEPS, _FIRST_POWER = 20, 4
 
@@ -107,6 +109,7 @@ class State:
     hessian: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
     curvature_square: float = math.nan  # at jamming: share of the constraints that touch
     energy: float = math.nan  # per pattern
+    noise: float = 0.0  # of the value
     residual: float = math.inf
     iterations: int = 0
 
@@ -168,6 +171,7 @@ class State:
             cross = np.outer(F_1 * slope, self.gradient)
             self.hessian = -(self.hessian + cross + cross.T) / F
         self.value = load if self.load is None else S + load * F
+        self.noise = 1e-13 * abs(self.value) + _LEFT_OUT * load * (1.0 if self.load is not None else 1.0 / abs(F))
         self.curvature_square, self.energy = raw["curvature_square"], raw["energy"]
         self.residual = float(np.abs(G / S_1).max())
         return self
@@ -190,9 +194,8 @@ def minimise(state: State, max_iter: int = 100) -> State:
             fraction *= 0.5
         with contextlib.suppress(NumericalError):  # overlaps too close for the grid: the step was too long
             trial.sweep()
-        slack = 1e-13 * abs(state.value)
         change = trial.value - state.value
-        if change <= -slack or (change <= slack and trial.residual < state.residual):
+        if change <= -state.noise or (change <= state.noise and trial.residual < state.residual):
             state, damping = trial, max(damping / 10.0, 1e-13)
         elif state.residual < 1e-10 and damping <= 1e-11:
             break  # in rounding
@@ -209,14 +212,16 @@ def first_step(margin: float) -> State:
 
 
 def next_step(state: State) -> State:
-    """One step more, from levels between those at hand."""
+    """One step more, from levels between those at hand; hard margins jump from q_0 to the other ones."""
     k, x, z = len(state.x), state.x, state.z
     if k == 1:
-        inward, up, apart = np.meshgrid([2.2, 3.6, 5.5], [0.3, 0.9], [1.3, 2.0])
+        inward, up, apart = np.meshgrid([2.2, 3.6, 5.5, 8.0, 11.0, 15.0, 20.0], [0.3, 0.9], [1.3, 2.0])
         net = np.stack([inward, up, apart], axis=-1).reshape(-1, 3)
         starts = [state.at(np.r_[x, x + a], np.r_[z + b, z + b + c]) for a, b, c in net]
-        return minimise(min(starts, key=State.measure))
-    return minimise(state.at(between(x, k + 1), between(z, k + 1)))
+    else:
+        inner = between(x[1:], k) if k > 2 else x[1] + np.array([-0.8, 0.8])
+        starts = [state.at(np.asarray(levels), between(z, k + 1)) for levels in (between(x, k + 1), np.r_[x[0], inner])]
+    return minimise(min(starts, key=State.measure))
 
 
 def between(levels: Array, n: int, offset: float = 0.0) -> Array:
@@ -243,7 +248,7 @@ def jamming_load(margin: float, steps: int | None = None, *, rtol: float = 1e-9)
 
     Parameters
     ----------
-    margin : float from -2.5 to 8
+    margin : float from -3 to 8
         The margin kappa, in units where w.x has variance one.
     steps : int from 0 to 32, optional
         Number of steps; None for the limit, which is extrapolated from k = 1 .. 20 and has an error estimate.
@@ -281,7 +286,7 @@ def jamming_load(margin: float, steps: int | None = None, *, rtol: float = 1e-9)
     >>> round(float(solution.jamming_load), 9), solution.overlap.values.round(4).tolist()
     (4.696791092, [0.8059, 0.9607, 0.9963, 1.0])
     """
-    margin = number("margin", margin, "a number from -2.5 to 8", lambda x: -2.5 <= x <= 8.0)
+    margin = number("margin", margin, "a number from -3 to 8", lambda x: -3.0 <= x <= 8.0)
     rtol = number("rtol", rtol, "a number from 1e-12 to 1e-3", lambda x: 1e-12 <= x <= 1e-3)
     if steps is not None:
         steps = integer("steps", steps, 0, 32)
