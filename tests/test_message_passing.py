@@ -71,7 +71,7 @@ def test_against_all_machines(scenario):
     assert np.mean(errors) < 0.02 * np.mean(spread)
     # The free entropy errs by 1/N, and the same on all: the data sets differ by more.
     exact, bethe = np.transpose(entropies)
-    print(np.std(bethe - exact), np.mean(bethe-exact), np.std(exact))
+    print(np.std(bethe - exact), np.mean(bethe - exact), np.std(exact))
 
 
 @pytest.mark.parametrize("bonds", ["spherical", "binary"])

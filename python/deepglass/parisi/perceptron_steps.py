@@ -231,9 +231,7 @@ def _dataset(sequence: list[State], error: float | None, origin: tuple[str, dict
         attrs=provenance(f"deepglass.parisi.{name}", parameters),
     )
     if parameters["steps"] is None and len(state.z) > 0:
-        of_k = {
-            f"{key}_of_k": ("k", np.array([_numbers(each)[key] for each in sequence])) for key in _POWERS
-        }
+        of_k = {f"{key}_of_k": ("k", np.array([_numbers(each)[key] for each in sequence])) for key in _POWERS}
         of_k["overlap_ea_of_k"] = "k", 1.0 - of_k["overlap_ea_of_k"][1]
         out = out.assign_coords(k=np.arange(1, len(sequence) + 1)).assign(of_k)
     return out

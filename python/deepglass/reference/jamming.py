@@ -82,7 +82,7 @@ def recursion(
     """
     q, y = np.asarray(overlap, float), np.r_[0.0, np.asarray(breakpoints, float)]
     variance, n, width = np.diff(q, prepend=0.0), len(q), 1 - q[-1]
-    fine = max(3.0, 2.5 * np.sqrt(beta)) if potential == "count" else 3.0
+    fine = max(4.0, 3.0 * np.sqrt(beta)) if potential == "count" else 3.0
     spacing = 1 / np.sqrt(1 / variance.min() + 1 / width) / fine
     h = np.arange(-9.0 - abs(margin), 9.0, spacing)
     if potential != "hard":
@@ -112,6 +112,59 @@ def recursion(
         by.append((p @ fs[i] - mean) / y[i])
         mean = float(p @ fs[i])
     return Wall(value, float(p @ slope), np.array(g), np.array([*by, p @ by_y]), float(p @ curved), float(p @ cost))
+
+
+def places(
+    overlap: ArrayLike, breakpoints: ArrayLike, load: float, margin: float, potential: str, beta: float
+) -> Array:
+    """x(q_i), where the continuous q(x) that steps take the place of has q_i.
+
+    On a continuous part  load E f''^2 = 1/D^2  (marginality); its derivative by q, with D' = -x, is
+
+        load [ E f'''^2 - 2 x E f''^3 ] = 2 x / D^3.
+
+    Parameters
+    ----------
+    overlap, breakpoints : array, shapes (n,) and (n - 1,)
+        Steps.
+    load, margin, potential, beta
+        The model.
+
+    Returns
+    -------
+    array, shape (n,)
+    """
+    q, m = np.asarray(overlap, float), np.r_[0.0, np.asarray(breakpoints, float)]
+    variance, width = np.diff(q, prepend=0.0), 1 - q[-1]
+    spacing = (
+        1 / np.sqrt(1 / variance.min() + 1 / width) / max(3.0, 2.5 * np.sqrt(beta) if potential == "count" else 0.0)
+    )
+    h = np.arange(-9.0 - abs(margin), 9.0, spacing)
+    u, s = (h - margin) / np.sqrt(width), np.sqrt(width)
+    f, first, second, _ = response(u, potential, beta, width)
+    step = 1e-2
+    ahead, behind, further, back = (response(u + n * step, potential, beta, width)[2] for n in (1, -1, 2, -2))
+    third = (8 * (ahead - behind) - (further - back)) / (12 * step)
+    levels = [(f, first / s, second / s**2, third / s**3)]
+    kernels: list[Array] = []
+    for i in range(len(q) - 1, 0, -1):
+        f, first, second, third = levels[0]
+        exponent = -((h[:, None] - h) ** 2) / (2 * variance[i]) + m[i] * f
+        log_norm = logsumexp(exponent, axis=1)
+        T = np.exp(exponent - log_norm[:, None])
+        a, b = T @ first, T @ (second + m[i] * first**2)
+        c = T @ (third + 3 * m[i] * first * second + m[i] ** 2 * first**3)
+        outer = b - m[i] * a**2
+        kernels.insert(0, T)
+        scale = spacing / np.sqrt(2 * np.pi * variance[i])
+        levels.insert(0, ((log_norm + np.log(scale)) / m[i], a, outer, c - m[i] * a * b - 2 * m[i] * a * outer))
+    p = spacing / np.sqrt(2 * np.pi * q[0]) * np.exp(-(h**2) / (2 * q[0]))
+    found = np.empty(len(q))
+    D = width + np.r_[np.cumsum((m[1:] * variance[1:])[::-1])[::-1], 0.0]  # D(q_i)
+    for i, (_, _, second, third) in enumerate(levels):
+        p = p @ kernels[i - 1] if i else p
+        found[i] = load * (p @ third**2) / (2 * (1 / D[i] ** 3 + load * (p @ second**3)))
+    return found
 
 
 def entropy(overlap: ArrayLike, breakpoints: ArrayLike) -> float:

@@ -75,8 +75,8 @@ class WallRecursion {
         rest_(1.0 - overlap[levels_ - 1]) {
     const double wall = wall_;
     const bool count = model.potential == GapPotential::kCount;
-    // Zeros of exp(f) are that far from the real axis, in units of s.
-    const double points = count ? std::max(kPoints, 2.0 * std::sqrt(model.beta)) : kPoints;
+    // Zeros of exp(f) are about pi/sqrt(2 beta) widths s from the real axis.
+    const double points = count ? std::max(1.5 * kPoints, 2.5 * std::sqrt(model.beta)) : kPoints;
     y_.assign(1, 0.0);
     y_.insert(y_.end(), weights.begin(), weights.end());
     if (!jamming_) y_.push_back(1.0);
