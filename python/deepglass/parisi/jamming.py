@@ -42,7 +42,7 @@ Array = npt.NDArray[np.float64]
 # Steps closer than this, in ln[q/(1-q)] or in ln y, have merged.
 _MERGED = 1e-4
 # Of d(load), relative to that of S.  Rounding leaves 1e-15 to 1e-9; the load errs by the square.
-_SETTLED, _CONVERGED = 3e-12, 1e-8
+_SETTLED, _CONVERGED = 1e-12, 1e-8
 # What the grids leave out of a mean.
 _LEFT_OUT = 1e-16
 # The largest number of steps in a sequence, and the first of the powers of 1/k in what is left (measured).

@@ -114,7 +114,7 @@ def message_passing(
     for N -> infinity the exact means wherever replica symmetry holds and `state_evolution` ends in equilibrium.  It
     comes to rest where the Bethe free entropy per bond is stationary,
 
-        (1/N) sum [ f + V g^2/2 ] + mean(ln 2cosh B - a B)  (binary),  (1/N) sum [ f + V g^2/2 ] + (ln V)/2  (spherical).
+        (1/N) sum [ f + V g^2/2 ] + { mean(ln 2cosh B - a B) (binary),  (ln V)/2 (spherical) }.
 
     Parameters
     ----------

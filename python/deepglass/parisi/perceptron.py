@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Perceptron", "almeida_thouless_load", "capacity", "gap_distribution", "learning_curve", "solve"]
 
 Bonds = Literal["spherical", "binary"]
+Potential = Literal["hard", "soft", "count"]
 Branch = Literal["equilibrium", "uninformed", "unstable", "informed"]
 Array = npt.NDArray[np.float64]
 
@@ -88,7 +89,7 @@ class Perceptron:
     margin: float = 0.0
     bonds: Bonds = "spherical"
     scenario: Literal["random", "teacher"] = "random"
-    potential: Literal["hard", "soft", "count"] = "hard"
+    potential: Potential = "hard"
     beta: float | None = None
 
     def __post_init__(self) -> None:
@@ -160,7 +161,8 @@ def capacity(margin: float = 0.0, bonds: Bonds = "spherical", *, rs: bool = Fals
     """Largest load at which random patterns can be learnt with a margin.
 
     Spherical bonds, where the overlap reaches 1 (Gardner 1988):  1/alpha_c = int Dt (margin + t)_+^2; with a margin
-    below 0 replica symmetry breaks before, and it is the load of `jamming_load`, full breaking.  Binary bonds, where the replica-symmetric entropy vanishes (Krauth and Mezard 1989).
+    below 0 replica symmetry breaks before, and it is the load of `jamming_load`, full breaking.  Binary bonds, where
+    the replica-symmetric entropy vanishes (Krauth and Mezard 1989).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The spherical perceptron with steps of replica symmetry breaking: how many solutions, how far apart; the best guesses.
+"""The spherical perceptron with steps of replica symmetry breaking: how many solutions, at what cost, how far apart.
 
 The volume of the weights w on the sphere, each with the weight exp(-beta sum v(w.x - margin)) of M = load x N random
 patterns x (v(r < 0) infinite, r^2 or 1), is exp(N s),
@@ -241,14 +241,17 @@ def _dataset(sequence: list[State], error: float | None, origin: tuple[str, dict
 
 
 def solve(model: Perceptron, steps: int = 0, *args: Any, **options: Any) -> xr.Dataset:
-    """Give k steps of one perceptron; see `satisfiable_perceptron`, and `perceptron.solve` without steps."""
+    """Give k steps of one perceptron, of any potential.
+
+    The results are those of `satisfiable_perceptron`; without steps see `perceptron.solve`.
+    """
     if isinstance(steps, int) and steps == 0:
         return perceptron.solve(model, steps, *args, **options)
     return _break(model, integer("steps", steps, 1, 32), *args, name="solve", **options)
 
 
 def full_rsb(model: Perceptron, rtol: float = 1e-9) -> xr.Dataset:
-    """Give full breaking of one perceptron; see `satisfiable_perceptron`."""
+    """Give full breaking of one perceptron, of any potential; the results are those of `satisfiable_perceptron`."""
     return _break(model, None, rtol, name="full_rsb")
 
 

@@ -60,8 +60,8 @@ def recursion(
     """F and its derivatives for overlaps q_0 .. q_{n-1} and y_1 .. y_n (satisfiable phase: m_1 .. m_{n-1}).
 
     exp(y_i f_{i-1}) = G_i * exp(y_i f_i),  F = (G_0 * f_0)(0),  G_i of variance q_i - q_{i-1}; at jamming f_n =
-    -(margin - h)_+^2/2 and q_n = 1, in the satisfiable phase f_{n-1} = ln Phi((h - margin)/sqrt(1 - q_{n-1})), or its like for another
-    potential.
+    -(margin - h)_+^2/2 and q_n = 1, in the satisfiable phase f_{n-1} = ln Phi((h - margin)/sqrt(1 - q_{n-1})), or what
+    another potential has in its place.
 
     Parameters
     ----------
