@@ -39,7 +39,7 @@ def run(output: Path, *, quick: bool) -> list[Path]:
             "instances": _instances(*((6, 2000) if quick else (20, 10_000))),
             "negative_margin": _negative_margin(10 if quick else 30),
             "jamming": parisi.jamming_load(_MARGIN, steps=16 if quick else 32),
-            "energy": _energies(8 if quick else 24),
+            "energy": _energies(6 if quick else 24),
         }
         rows = _table()
     figures: dict[str, Callable[[], Figure]] = {
@@ -149,7 +149,7 @@ def _energies(points: int) -> xr.Dataset:
         [float(parisi.full_rsb(parisi.Perceptron(load, _MARGIN, potential="soft", beta=beta)).energy) for load in loads]
         for beta in betas
     ]
-    temperatures = np.linspace(0.06, 0.6, points)
+    temperatures = np.linspace(0.12, 0.6, points)
     models = [parisi.Perceptron(_COUNT_LOAD, potential="count", beta=1.0 / T) for T in temperatures]
     return xr.Dataset(
         {
@@ -310,7 +310,7 @@ def _draw_energy(data: xr.Dataset) -> Figure:
         rest = data.cold.sel(beta=beta) - 1.0 / (2.0 * beta * data["load"])
         left.plot(data["load"], np.sqrt(rest.clip(min=0.0)), color=colour, label=rf"$T=10^{{{-np.log10(beta):.0f}}}$")
     left.axvline(float(data.jamming_load), color="0.7", lw=0.8)
-    left.text(float(data.jamming_load) - 0.01, 0.016, "jamming", rotation=90, va="top", ha="right", fontsize="small")
+    left.text(float(data.jamming_load) - 0.01, 0.002, "jamming", rotation=90, va="bottom", ha="right", fontsize="small")
     left.set(xlabel="load", ylabel=r"$\sqrt{e - T/2\alpha}$", title=f"soft, margin {_MARGIN:g}, full breaking")
     left.legend(fontsize="small", loc="upper left")
     right.plot(data.temperature, data.full, color="C0", label="full breaking")
