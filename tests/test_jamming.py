@@ -36,9 +36,9 @@ def levels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, float, bool]:
 @settings(max_examples=20, deadline=None)
 def test_kernel_equals_the_twin(case):
     q, y, margin, at_jamming = case
-    found = _core.hard_wall_recursion(q, y, margin, jamming=at_jamming)
+    found = _core.wall_recursion(q, y, margin, jamming=at_jamming)
     wanted = reference.recursion(q, y, margin, jamming=at_jamming)
-    for name in reference.HardWall.__dataclass_fields__:
+    for name in reference.Wall.__dataclass_fields__:
         # The kernel keeps P_i to 3e-17; differences of means are divided by m_i >= 0.05.
         rtol = 3e-10 if name == "breakpoint_slope" else 1e-11
         assert_allclose(found[name], getattr(wanted, name), rtol=rtol, atol=1e-13, err_msg=name)
@@ -73,7 +73,7 @@ def test_second_derivatives(at_jamming):
     y = np.array([8.0, 20.0, 50.0, 130.0]) if at_jamming else np.array([0.1, 0.3, 0.6])
 
     def run(**options):
-        return _core.hard_wall_recursion(options.pop("q", q), options.pop("y", y), -0.5, jamming=at_jamming, **options)
+        return _core.wall_recursion(options.pop("q", q), options.pop("y", y), -0.5, jamming=at_jamming, **options)
 
     def difference(name, vary, j, step):
         points = {"q": q, "y": y}
@@ -102,7 +102,7 @@ def test_second_derivatives(at_jamming):
 
 def test_grid_is_fine_enough():
     q, y = np.array([0.2, 0.9, 0.93, 0.9999]), np.array([3.0, 8.0, 40.0, 3000.0])
-    coarse, fine = (_core.hard_wall_recursion(q, y, -0.5, hessian=True, resolution=r) for r in (1.0, 2.0))
+    coarse, fine = (_core.wall_recursion(q, y, -0.5, hessian=True, resolution=r) for r in (1.0, 2.0))
     for name in ("value", "slope", "slope_square", "breakpoint_slope", "curvature_square", "overlap_jacobian"):
         assert_allclose(coarse[name], fine[name], rtol=1e-11, err_msg=name)
 
@@ -192,7 +192,7 @@ def test_full_breaking():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("margin", [-0.02, -0.1, -1.0, -2.0, -2.5])
+@pytest.mark.parametrize("margin", [-0.02, -0.1, -1.0, -2.0, -2.5, -3.0])
 def test_full_breaking_at_other_margins(margin):
     loose, tight = (dg.parisi.jamming_load(margin, rtol=rtol) for rtol in (1e-7, 1e-10))
     assert tight.converged
@@ -201,6 +201,24 @@ def test_full_breaking_at_other_margins(margin):
     assert abs(float(loose.jamming_load - tight.jamming_load)) <= error
     symmetric = float(dg.parisi.jamming_load(margin, 0).jamming_load)
     assert tight.jamming_load < symmetric
+
+
+def test_hard_margins_jump_from_the_smallest_overlap():
+    # q(x) is q_0 up to a breakpoint, and continuous behind a jump; nothing lies between.
+    found = dg.parisi.jamming_load(-3.0, rtol=1e-8)
+    assert found.converged
+    assert found.overlap[0] < 0.03 and found.overlap[1] > 0.99
+    bounds = found.jamming_load_of_k.values
+    assert (np.diff(bounds) < 0.0).all() and (bounds > float(found.jamming_load)).all()
+    # Two steps are a minimum of the twin.
+    two = dg.parisi.jamming_load(-3.0, 2)
+    q, y = two.overlap.values[:-1], two.breakpoint.values[1:]
+    low = reference.jamming_load(q, y, -3.0)
+    assert low == pytest.approx(float(two.jamming_load), rel=1e-9)
+    for i in range(2):
+        for factor in (0.99, 1.01):
+            assert reference.jamming_load(1 - (1 - q) * factor ** (np.arange(2) == i), y, -3.0) > low
+            assert reference.jamming_load(q, y * factor ** (np.arange(2) == i), -3.0) > low
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.5, 1.0])
@@ -361,9 +379,9 @@ def test_where_steps_do_not_exist_it_is_said():
 # ---- bad input and failure ----
 
 
-@pytest.mark.parametrize("margin", [-3.0, 9.0, np.nan, "hard", None])
+@pytest.mark.parametrize("margin", [-3.1, 9.0, np.nan, "hard", None])
 def test_margin_is_checked(margin):
-    with pytest.raises(ValueError, match=r"margin must be a number from -2\.5 to 8"):
+    with pytest.raises(ValueError, match=r"margin must be a number from -3 to 8"):
         dg.parisi.jamming_load(margin)
 
 
@@ -381,15 +399,15 @@ def test_other_arguments_are_checked():
 
 def test_kernel_checks_its_arguments():
     with pytest.raises(NumericalError, match="two levels are too close"):
-        _core.hard_wall_recursion([0.5, 0.5 + 1e-11], [1.0, 2.0], 0.0)
+        _core.wall_recursion([0.5, 0.5 + 1e-11], [1.0, 2.0], 0.0)
     with pytest.raises(ValueError, match="overlap must increase strictly"):
-        _core.hard_wall_recursion([0.5, 0.4], [1.0, 2.0], 0.0)
+        _core.wall_recursion([0.5, 0.4], [1.0, 2.0], 0.0)
     with pytest.raises(ValueError, match="breakpoints must increase strictly"):
-        _core.hard_wall_recursion([0.5, 0.6], [2.0, 1.0], 0.0)
+        _core.wall_recursion([0.5, 0.6], [2.0, 1.0], 0.0)
     with pytest.raises(ValueError, match="breakpoints must have shape"):
-        _core.hard_wall_recursion([0.5, 0.6], [0.1, 0.2], 0.0, jamming=False)
+        _core.wall_recursion([0.5, 0.6], [0.1, 0.2], 0.0, jamming=False)
     with pytest.raises(ValueError, match="margin must be"):
-        _core.hard_wall_recursion([0.5], [1.0], np.nan)
+        _core.wall_recursion([0.5], [1.0], np.nan)
 
 
 def test_what_does_not_settle_is_said(monkeypatch):

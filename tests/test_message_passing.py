@@ -25,8 +25,9 @@ def test_kernel_equals_the_twin(bonds, potential, beta, margin, damping):
     start = np.linspace(-0.3, 0.4, 61)
     arguments = (data.labels.values, start, bonds, potential, beta, margin)
     found = _core.perceptron_messages(data.inputs.values, *arguments, damping=damping, atol=0.0, max_iter=6)
-    wanted = reference.messages(data.inputs.values, *arguments, damping, 6)
+    wanted, free_entropy = reference.messages(data.inputs.values, *arguments, damping, 6)
     assert_allclose(found["mean"], wanted, atol=1e-12)
+    assert found["free_entropy"] == pytest.approx(free_entropy, abs=1e-12)
 
 
 def test_types_of_inputs_give_the_same():
@@ -57,7 +58,7 @@ def test_against_all_machines(scenario):
     n = 17
     model = Perceptron(0.5, bonds="binary", scenario=scenario, potential="count", beta=1.5)
     machines = np.array(list(itertools.product((-1, 1), repeat=n)), np.int8)
-    errors, spread = [], []
+    errors, spread, entropies = [], [], []
     for seed in range(20):
         data = perceptron_data(model, n, seed=seed)
         wrong = ((machines @ data.inputs.values.T.astype(np.float32)) * data.labels.values < 0).sum(axis=1)
@@ -66,7 +67,62 @@ def test_against_all_machines(scenario):
         found = message_passing(model, data.inputs, data.labels, damping=0.2)
         errors.append(np.mean((found["mean"].values - exact) ** 2))
         spread.append(np.mean(exact**2))
+        entropies.append([math.log(weight.sum()) / n, float(found.free_entropy)])
     assert np.mean(errors) < 0.02 * np.mean(spread)
+    # Free entropies of the data sets follow each other: what is left is a quarter of their spread.
+    exact, bethe = np.transpose(entropies)
+    assert np.std(bethe - exact) < 0.4 * np.std(exact)
+    assert abs(np.mean(bethe - exact)) < 0.005
+
+
+@pytest.mark.parametrize("bonds", ["spherical", "binary"])
+def test_bethe_free_entropy_is_stationary(bonds):
+    model = Perceptron(0.8, 0.1, bonds, potential="count", beta=1.5)
+    data = perceptron_data(model, 300, seed=8)
+    found = message_passing(model, data.inputs, data.labels, atol=1e-12)
+    x, y = data.inputs.values.astype(float) / math.sqrt(300), data.labels.values
+    a, V, g = found["mean"].values, float(found.variance), found.response.values
+
+    def bethe(a, V, omega, B):
+        """Of all its variables; A multiplies what ties V to the means."""
+        log_g, _, curvature, _ = reference.response((y * omega - 0.1) / math.sqrt(V), "count", 1.5, V)
+        A = -curvature.sum() / V / 300
+        alone = np.logaddexp(B, -B).mean() if bonds == "binary" else spherical(np.mean(B**2))
+        tie = A / 2 * (np.mean(a**2) + V - 1)
+        return (log_g.sum() + np.sum((x @ a - omega) ** 2) / (2 * V)) / 300 + alone - np.mean(a * B) + tie
+
+    def spherical(squares):
+        u = (1 + math.sqrt(1 + 4 * squares)) / 2
+        return (u - math.log(u) + squares / u - 1) / 2
+
+    here = [a, V, x @ a - V * g, found.field.values]
+    assert bethe(*here) == pytest.approx(float(found.free_entropy), abs=1e-12)
+    rng = np.random.default_rng(1)
+    for i, value in enumerate(here):
+        step = 1e-3 * rng.normal(size=np.shape(value))
+        moved = [bethe(*(v + sign * step if j == i else v for j, v in enumerate(here))) for sign in (-1, 1)]
+        assert abs(moved[1] - moved[0]) < 1e-9
+        assert abs(moved[1] + moved[0] - 2 * bethe(*here)) > 1e-9  # and not constant
+
+
+@pytest.mark.parametrize("scenario", ["random", "teacher"])
+@pytest.mark.parametrize("bonds", ["spherical", "binary"])
+def test_bethe_free_entropy_of_state_evolution(bonds, scenario):
+    # What the instances' expression becomes for N -> infinity, at the overlap where state evolution ends.
+    model = Perceptron(0.8, 0.0, bonds, scenario, "count", 1.5)
+    evolution = state_evolution(model)
+    q, V = float(evolution.overlap[-1]), float(evolution.deficit[-1])
+    f, slope_square, _, _ = reference.gaps(q, V, scenario, "count", 1.5, 0.0)
+    e = 0.8 * slope_square / V
+    if bonds == "spherical":
+        alone = math.log(V) / 2
+    else:
+        z = np.arange(-12.0, 12.0, 0.02)
+        B = math.sqrt(e) * z + (e if scenario == "teacher" else 0.0)
+        p = 0.02 * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+        alone = p @ (np.logaddexp(B, -B) - B * np.tanh(B))
+    wanted = dg.parisi.solve(model, branch="uninformed").free_entropy
+    assert alone + 0.8 * (f + slope_square / 2) == pytest.approx(float(wanted), abs=1e-10)
 
 
 MODELS = [
@@ -104,21 +160,23 @@ def test_state_evolution_of_the_teacher():
     [model if i in (0, 3, 6) else pytest.param(model, marks=pytest.mark.slow) for i, model in enumerate(MODELS)],
 )
 def test_instances_follow_state_evolution(model):
-    """Overlap after 3 iterations and at the end, averaged over instances, within four of their standard errors.
+    """Overlap after 3 iterations and at the end, and free entropy: means over instances within four standard errors.
 
     Corrections of order 1/N are a tenth of these errors.
     """
     n, n_instances, theory = 1000, 8, state_evolution(model).overlap.values
-    early, late, teacher = [], [], []
+    early, late, teacher, entropy = [], [], [], []
     for seed in range(n_instances):
         data = perceptron_data(model, n, seed=seed)
         found = message_passing(model, data.inputs, data.labels, teacher=data.get("teacher"), atol=1e-7)
         assert bool(found.converged)
         early.append(float(found.overlap_history[2]))
         late.append(float(found.overlap))
+        entropy.append(float(found.free_entropy))
         if "teacher" in data:
             teacher.append(float(found.teacher_overlap))
-    for values, wanted in ((early, theory[3]), (late, theory[-1]), (teacher, theory[-1])):
+    replicas = float(dg.parisi.solve(model, branch="uninformed").free_entropy)
+    for values, wanted in ((early, theory[3]), (late, theory[-1]), (teacher, theory[-1]), (entropy, replicas)):
         if values:
             error = np.std(values, ddof=1) / math.sqrt(n_instances)
             assert abs(np.mean(values) - wanted) < 4.0 * error

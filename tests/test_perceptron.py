@@ -105,6 +105,10 @@ def test_capacities():
         assert 0.0 < found.error < 1e-14
     for margin, wanted in ((-0.5, 4.770098882619), (-1.0, 13.273199837025)):
         assert dg.parisi.capacity(margin, rs=True).value == pytest.approx(wanted, rel=1e-12)
+        jammed = dg.parisi.capacity(margin)  # full breaking
+        assert jammed.value == float(dg.parisi.jamming_load(margin).jamming_load) < wanted
+        assert 0.0 < jammed.error < 2e-9 * jammed.value
+    assert dg.parisi.capacity(-0.5).value == pytest.approx(4.6965972386, abs=1e-8)
     assert dg.parisi.capacity(bonds="binary").value == pytest.approx(0.8330785997, abs=1e-10)
     assert dg.parisi.capacity(0.5, "binary").value == pytest.approx(0.455664564542, abs=1e-12)
 
@@ -418,7 +422,7 @@ def test_bad_models(arguments, message):
 
 def test_bad_arguments():
     for breaking in (lambda model: dg.parisi.solve(model, steps=1), dg.parisi.full_rsb):
-        with pytest.raises(ValueError, match="model must have spherical bonds, random labels and the hard potential"):
+        with pytest.raises(ValueError, match="model must have spherical bonds and random labels"):
             breaking(Perceptron(1.0, bonds="binary"))
     with pytest.raises(ValueError, match="branch must be one of"):
         dg.parisi.solve(Perceptron(1.0), branch="wetting")
@@ -426,8 +430,8 @@ def test_bad_arguments():
         dg.parisi.solve(Perceptron(1.0), branch="unstable")
     with pytest.raises(NumericalError, match=r"no solution at load 1e\+30"):
         dg.parisi.solve(Perceptron(1e30, scenario="teacher"))
-    with pytest.raises(ValueError, match=r"margin must be >= 0 with spherical bonds, .* jamming_load"):
-        dg.parisi.capacity(-0.5)
+    with pytest.raises(ValueError, match="margin must be a number from -3 to 8"):
+        dg.parisi.capacity(-4.0)
     with pytest.raises(ValueError, match="margin must be a number from -5 to 5"):
         dg.parisi.capacity(6.0)
     with pytest.raises(ValueError, match=r"margin must be from -3 to -0.01"):

@@ -33,7 +33,7 @@ void bind_meanfield(py::module_& m);
 void bind_perceptron(py::module_& m);
 void bind_kernels(py::module_& m);
 void bind_spin_glass(py::module_& m);
-void bind_hard_wall(py::module_& m);
+void bind_wall(py::module_& m);
 void bind_spectra(py::module_& m);
 void bind_network_spectra(py::module_& m);
 void bind_contour(py::module_& m);

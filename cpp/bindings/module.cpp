@@ -12,7 +12,7 @@ PYBIND11_MODULE(DEEPGLASS_MODULE, m, py::mod_gil_not_used()) {
   deepglass::bindings::bind_rng(m);
   deepglass::bindings::bind_parisi(m);
   deepglass::bindings::bind_franz_parisi(m);
-  deepglass::bindings::bind_hard_wall(m);
+  deepglass::bindings::bind_wall(m);
   deepglass::bindings::bind_mc(m);
   deepglass::bindings::bind_mc_slaved(m);
   deepglass::bindings::bind_meanfield(m);

@@ -5,12 +5,12 @@
 
 #include "bindings.hpp"
 #include "deepglass/parisi/message_passing.hpp"
+#include "gap_potential.hpp"
 
 namespace deepglass::bindings {
 
 namespace {
 
-using parisi::GapPotential;
 using parisi::PerceptronModel;
 using parisi::PerceptronSaddle;
 
@@ -20,22 +20,12 @@ PerceptronModel perceptron_model(const std::string& bonds, const std::string& sc
           "bonds must be 'spherical' or 'binary', got '" + bonds + "'");
   require(scenario == "random" || scenario == "teacher",
           "scenario must be 'random' or 'teacher', got '" + scenario + "'");
-  require(potential == "hard" || potential == "soft" || potential == "count",
-          "potential must be 'hard', 'soft' or 'count', got '" + potential + "'");
   require(std::fabs(margin) <= 5.0, "margin must be from -5 to 5, got " + std::to_string(margin));
   PerceptronModel model;
   model.binary = bonds == "binary";
   model.teacher = scenario == "teacher";
-  model.potential = potential == "hard"   ? GapPotential::kHard
-                    : potential == "soft" ? GapPotential::kSoft
-                                          : GapPotential::kCount;
   model.margin = margin;
-  if (model.potential != GapPotential::kHard) {
-    const double most = model.potential == GapPotential::kSoft ? 1e6 : 100.0;
-    require(beta > 0.0 && beta <= most,
-            "beta must be > 0 and at most " + std::to_string(most) + ", got " + std::to_string(beta));
-    model.beta = beta;
-  }
+  set_potential(model, potential, beta);
   return model;
 }
 
@@ -190,6 +180,7 @@ py::typing::Dict<py::str, py::object> message_passing(const py::array_t<T, py::a
   result["field"] = array(state.field);
   result["response"] = array(state.response);
   result["variance"] = state.variance;
+  result["free_entropy"] = state.free_entropy;
   result["residual"] = array(residuals);
   result["overlap"] = array(overlaps);
   result["converged"] = converged;

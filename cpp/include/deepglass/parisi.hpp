@@ -4,7 +4,7 @@
 #include "deepglass/parisi/deep_perceptron.hpp"
 #include "deepglass/parisi/franz_parisi.hpp"
 #include "deepglass/parisi/gaussian_field.hpp"
-#include "deepglass/parisi/hard_wall.hpp"
+#include "deepglass/parisi/wall.hpp"
 #include "deepglass/parisi/hierarchical.hpp"
 #include "deepglass/parisi/hierarchical_equations.hpp"
 #include "deepglass/parisi/layer_map.hpp"

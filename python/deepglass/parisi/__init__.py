@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from . import clusters, deep_perceptron, satisfiable, spin_continuum, spin_glass, spin_overlaps
+from . import clusters, deep_perceptron, perceptron_steps, spin_continuum, spin_glass, spin_overlaps
 from .clusters import cluster_tree
 from .deep_perceptron import DeepPerceptron, scan
 from .franz_parisi import franz_parisi
@@ -14,7 +14,7 @@ from .jamming_exponents import jamming_exponents
 from .message_passing import message_passing, perceptron_data, state_evolution
 from .mixed import MixedIsing, MixedSpherical, PSpin, SherringtonKirkpatrick
 from .perceptron import Perceptron, almeida_thouless_load, capacity, gap_distribution, learning_curve
-from .satisfiable import satisfiable_perceptron
+from .perceptron_steps import satisfiable_perceptron
 from .spin_continuum import temperature_scan
 from .spin_glass import almeida_thouless
 from .spin_states import complexity
@@ -30,14 +30,14 @@ def solve(model: DeepPerceptron | MixedIsing | MixedSpherical | Perceptron, *arg
     if isinstance(model, MixedIsing | MixedSpherical):
         return spin_glass.solve(model, *args, **options)
     if isinstance(model, Perceptron):
-        return satisfiable.solve(model, *args, **options)
+        return perceptron_steps.solve(model, *args, **options)
     return deep_perceptron.solve(model, *args, **options)
 
 
 @functools.wraps(spin_continuum.full_rsb)
 def full_rsb(model: MixedIsing | MixedSpherical | Perceptron, *args: Any, **options: Any) -> xr.Dataset:
     if isinstance(model, Perceptron):
-        return satisfiable.full_rsb(model, *args, **options)
+        return perceptron_steps.full_rsb(model, *args, **options)
     return spin_continuum.full_rsb(model, *args, **options)
 
 

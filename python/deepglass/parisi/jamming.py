@@ -7,7 +7,7 @@ steps of replica symmetry breaking below it, q_0 < .. < q_{k-1} < 1 = q_k, and t
     q_{i-1}),   D_{k+1} = 1,
 
 where F is that of the Parisi recursion that starts from -(margin - h)^2/2 before the wall and 0 beyond (cpp
-parisi/hard_wall.hpp).  Each number of steps gives an upper bound; the limit is full replica symmetry breaking.
+parisi/wall.hpp).  Each number of steps gives an upper bound; the limit is full replica symmetry breaking.
 
 References
 ----------
@@ -42,7 +42,9 @@ Array = npt.NDArray[np.float64]
 # Steps closer than this, in ln[q/(1-q)] or in ln y, have merged.
 _MERGED = 1e-4
 # Of d(load), relative to that of S.  Rounding leaves 1e-15 to 1e-9; the load errs by the square.
-_SETTLED, _CONVERGED = 3e-12, 1e-8
+_SETTLED, _CONVERGED = 1e-12, 1e-8
+# What the grids leave out of a mean.
+_LEFT_OUT = 1e-16
 # The largest number of steps in a sequence, and the first of the powers of 1/k in what is left (measured).
 _MOST_STEPS, _FIRST_POWER = 20, 4
 
@@ -50,8 +52,7 @@ _MOST_STEPS, _FIRST_POWER = 20, 4
 def entropic(q: Array, y: Array) -> tuple[float, Array, Array]:
     """Give S, its gradient by (q, y) and its Hessian; dS/dq_i = (y_{i+1} - y_i) M_i/2.
 
-    At jamming, with as many q as y, q_k = 1 and D_{k+1} = 1; in the satisfiable phase D_{k+1} = 1 - q_k and S has
-    (1/2) ln D_{k+1} more.
+    At jamming, with as many q as y, q_k = 1 and D_{k+1} = 1; else D_{k+1} = 1 - q_k and S has (1/2) ln D_{k+1} more.
     """
     n, k = len(q), len(y)
     v, inner = np.diff(np.r_[0.0, q, 1.0][: k + 2]), np.triu(np.ones((k + 1, k)))
@@ -85,7 +86,7 @@ def entropic(q: Array, y: Array) -> tuple[float, Array, Array]:
 
 
 def weights(n: int, y: Array) -> tuple[Array, Array]:
-    """(y_i - y_{i+1})/2, i = 0 .. n-1, and its derivatives by y_1 .. y_k; y_{k+1} = 1 in the satisfiable phase."""
+    """(y_i - y_{i+1})/2, i = 0 .. n-1, and its derivatives by y_1 .. y_k; y_{k+1} = 1 but at jamming."""
     return -np.diff(np.r_[0.0, y, 1.0][: n + 1]) / 2.0, (np.eye(n, len(y), -1) - np.eye(n, len(y))) / 2.0
 
 
@@ -93,18 +94,22 @@ def weights(n: int, y: Array) -> tuple[Array, Array]:
 class State:
     """What is minimised, at x_i = ln[q_i/(1 - q_i)] and z, its gradient and its Hessian by (x, z).
 
-    At jamming, without a load, it is the load -S/F, and z_i = ln y_i; with a load, in the satisfiable phase, the free
-    entropy S + load F, and z_i = ln[m_i/(1 - m_i)].
+    At jamming, without a load, it is the load -S/F, and z_i = ln y_i; with a load, of a potential
+    at some beta, the free entropy S + load F, and z_i = ln[m_i/(1 - m_i)].
     """
 
     margin: float
     x: Array
     z: Array
     load: float | None = None
+    potential: str = "hard"
+    beta: float = 0.0
     value: float = math.nan
     gradient: Array = dataclasses.field(default_factory=lambda: np.zeros(0))
     hessian: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
     curvature_square: float = math.nan  # at jamming: share of the constraints that touch
+    energy: float = math.nan  # per pattern
+    noise: float = 0.0  # of the value
     residual: float = math.inf
     iterations: int = 0
 
@@ -121,15 +126,34 @@ class State:
         """Of neighbours in x and in z: what would be zero where steps merge."""
         return np.concatenate([np.diff(self.x), np.diff(self.z)])
 
+    def at(self, x: Array, z: Array) -> State:
+        """Give the same elsewhere."""
+        return State(self.margin, x, z, self.load, self.potential, self.beta)
+
+    def recursion(self, *, hessian: bool = False) -> dict[str, Any]:
+        found: dict[str, Any] = _core.wall_recursion(
+            self.q,
+            self.y,
+            self.margin,
+            potential=self.potential,
+            beta=self.beta,
+            jamming=self.load is None,
+            hessian=hessian,
+        )
+        return found
+
     def measure(self) -> float:
-        """Value alone."""
-        raw = _core.hard_wall_recursion(self.q, self.y, self.margin, jamming=self.load is None)
-        S, F = entropic(self.q, self.y)[0], raw["value"]
+        """Value alone; infinite where a grid would be too large."""
+        try:
+            F = self.recursion()["value"]
+        except NumericalError:
+            return math.inf
+        S = entropic(self.q, self.y)[0]
         return float(-S / F if self.load is None else S + self.load * F)
 
     def sweep(self) -> State:
         q, y, k = self.q, self.y, len(self.z)
-        raw = _core.hard_wall_recursion(q, y, self.margin, jamming=self.load is None, hessian=True)
+        raw = self.recursion(hessian=True)
         S, S_1, S_2 = entropic(q, y)
         F, g, (weight, weight_y) = raw["value"], raw["slope_square"], weights(len(q), y)
         F_1 = np.r_[weight * g, raw["breakpoint_slope"][:k]]
@@ -147,7 +171,9 @@ class State:
             cross = np.outer(F_1 * slope, self.gradient)
             self.hessian = -(self.hessian + cross + cross.T) / F
         self.value = load if self.load is None else S + load * F
-        self.curvature_square, self.residual = raw["curvature_square"], float(np.abs(G / S_1).max())
+        self.noise = 1e-13 * abs(self.value) + _LEFT_OUT * load * (1.0 if self.load is not None else 1.0 / abs(F))
+        self.curvature_square, self.energy = raw["curvature_square"], raw["energy"]
+        self.residual = float(np.abs(G / S_1).max())
         return self
 
 
@@ -162,15 +188,14 @@ def minimise(state: State, max_iter: int = 100) -> State:
         step = -scale * (modes @ ((modes.T @ (scale * state.gradient)) / (np.abs(curvature) + damping)))
         fraction, k = min(1.0, 0.7 / np.abs(step).max()), len(state.x)
         while True:
-            trial = State(state.margin, state.x + fraction * step[:k], state.z + fraction * step[k:], state.load)
+            trial = state.at(state.x + fraction * step[:k], state.z + fraction * step[k:])
             if (trial.gaps >= np.maximum(0.2 * state.gaps, _MERGED)).all() or fraction < 1e-6:
                 break
             fraction *= 0.5
         with contextlib.suppress(NumericalError):  # overlaps too close for the grid: the step was too long
             trial.sweep()
-        slack = 1e-13 * abs(state.value)
         change = trial.value - state.value
-        if change <= -slack or (change <= slack and trial.residual < state.residual):
+        if change <= -state.noise or (change <= state.noise and trial.residual < state.residual):
             state, damping = trial, max(damping / 10.0, 1e-13)
         elif state.residual < 1e-10 and damping <= 1e-11:
             break  # in rounding
@@ -187,14 +212,16 @@ def first_step(margin: float) -> State:
 
 
 def next_step(state: State) -> State:
-    """One step more, from levels between those at hand."""
+    """One step more, from levels between those at hand; hard margins jump from q_0 to the other ones."""
     k, x, z = len(state.x), state.x, state.z
     if k == 1:
-        inward, up, apart = np.meshgrid([2.2, 3.6, 5.5], [0.3, 0.9], [1.3, 2.0])
+        inward, up, apart = np.meshgrid([2.2, 3.6, 5.5, 8.0, 11.0, 15.0, 20.0], [0.3, 0.9], [1.3, 2.0])
         net = np.stack([inward, up, apart], axis=-1).reshape(-1, 3)
-        starts = [State(state.margin, np.r_[x, x + a], np.r_[z + b, z + b + c]) for a, b, c in net]
-        return minimise(min(starts, key=State.measure))
-    return minimise(State(state.margin, between(x, k + 1), between(z, k + 1)))
+        starts = [state.at(np.r_[x, x + a], np.r_[z + b, z + b + c]) for a, b, c in net]
+    else:
+        inner = between(x[1:], k) if k > 2 else x[1] + np.array([-0.8, 0.8])
+        starts = [state.at(np.asarray(levels), between(z, k + 1)) for levels in (between(x, k + 1), np.r_[x[0], inner])]
+    return minimise(min(starts, key=State.measure))
 
 
 def between(levels: Array, n: int, offset: float = 0.0) -> Array:
@@ -221,7 +248,7 @@ def jamming_load(margin: float, steps: int | None = None, *, rtol: float = 1e-9)
 
     Parameters
     ----------
-    margin : float from -2.5 to 8
+    margin : float from -3 to 8
         The margin kappa, in units where w.x has variance one.
     steps : int from 0 to 32, optional
         Number of steps; None for the limit, which is extrapolated from k = 1 .. 20 and has an error estimate.
@@ -259,7 +286,7 @@ def jamming_load(margin: float, steps: int | None = None, *, rtol: float = 1e-9)
     >>> round(float(solution.jamming_load), 9), solution.overlap.values.round(4).tolist()
     (4.696791092, [0.8059, 0.9607, 0.9963, 1.0])
     """
-    margin = number("margin", margin, "a number from -2.5 to 8", lambda x: -2.5 <= x <= 8.0)
+    margin = number("margin", margin, "a number from -3 to 8", lambda x: -3.0 <= x <= 8.0)
     rtol = number("rtol", rtol, "a number from 1e-12 to 1e-3", lambda x: 1e-12 <= x <= 1e-3)
     if steps is not None:
         steps = integer("steps", steps, 0, 32)
@@ -372,7 +399,7 @@ def jamming_distributions(
         touching = 0.5 * math.erfc(-margin / math.sqrt(2.0))
         mean = touching * margin + float(density(np.array(margin)))
     else:
-        raw = _core.hard_wall_recursion(q, y, margin, gaps=True)
+        raw = _core.wall_recursion(q, y, margin, gaps=True)
         touching, mean = raw["curvature_square"], raw["slope"]
         width, last = 1.0 - q[-1], y[-1]
 

@@ -111,7 +111,10 @@ def message_passing(
         omega = x a / sqrt(N) - V g,      g = y f'(y omega - margin),      A = -(1/N) sum f''
         B = A a + x^T g / sqrt(N),        a = tanh B (binary),   V B (spherical),   V = 1 - mean(a^2)
 
-    for N -> infinity the exact means wherever replica symmetry holds and `state_evolution` ends in equilibrium.
+    for N -> infinity the exact means wherever replica symmetry holds and `state_evolution` ends in equilibrium.  It
+    comes to rest where the Bethe free entropy per bond is stationary,
+
+        (1/N) sum [ f + V g^2/2 ] + { mean(ln 2cosh B - a B) (binary),  (ln V)/2 (spherical) }.
 
     Parameters
     ----------
@@ -139,6 +142,7 @@ def message_passing(
     -------
     Dataset
         ``mean`` a and ``field`` B (input), ``response`` g (pattern), ``variance`` V, ``overlap`` mean(a^2);
+        ``free_entropy`` of this data set per bond, in the Bethe approximation, normalised as that of `solve`;
         ``residual`` and ``overlap_history`` (iteration); ``converged``; ``load``.  With a teacher ``teacher_overlap``
         a.T/N, ``bayes_error`` arccos(a.T/|a||T|)/pi, that of the sign of x.a, on labels without noise.
 
@@ -209,6 +213,7 @@ def message_passing(
     found = raw["mean"]
     numbers: dict[str, Any] = {
         "variance": raw["variance"],
+        "free_entropy": raw["free_entropy"],
         "overlap": float(found @ found) / n_inputs,
         "load": n_patterns / n_inputs,
         "converged": raw["converged"],

@@ -37,6 +37,7 @@ from .._core import NumericalError
 from .._warnings import ConvergenceWarning, UnphysicalWarning
 from ..io import provenance
 from ..stats import Estimate
+from .jamming import jamming_load
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Perceptron", "almeida_thouless_load", "capacity", "gap_distribution", "learning_curve", "solve"]
 
 Bonds = Literal["spherical", "binary"]
+Potential = Literal["hard", "soft", "count"]
 Branch = Literal["equilibrium", "uninformed", "unstable", "informed"]
 Array = npt.NDArray[np.float64]
 
@@ -87,7 +89,7 @@ class Perceptron:
     margin: float = 0.0
     bonds: Bonds = "spherical"
     scenario: Literal["random", "teacher"] = "random"
-    potential: Literal["hard", "soft", "count"] = "hard"
+    potential: Potential = "hard"
     beta: float | None = None
 
     def __post_init__(self) -> None:
@@ -158,44 +160,49 @@ def _first(model: Perceptron, name: str, log_conjugate: Array) -> dict[str, floa
 def capacity(margin: float = 0.0, bonds: Bonds = "spherical", *, rs: bool = False) -> Estimate:
     """Largest load at which random patterns can be learnt with a margin.
 
-    Spherical bonds, where the overlap reaches 1 (Gardner 1988):  1/alpha_c = int Dt (margin + t)_+^2.
-    Binary bonds, where the replica-symmetric entropy vanishes (Krauth and Mezard 1989).
+    Spherical bonds, where the overlap reaches 1 (Gardner 1988):  1/alpha_c = int Dt (margin + t)_+^2; with a margin
+    below 0 replica symmetry breaks before, and it is the load of `jamming_load`, full breaking.  Binary bonds, where
+    the replica-symmetric entropy vanishes (Krauth and Mezard 1989).
 
     Parameters
     ----------
     margin : float from -5 to 5
-        The margin kappa.
+        The margin kappa; for spherical bonds at least -3, unless `rs`.
     bonds : "spherical" or "binary"
         Prior of the bonds.
     rs : bool
-        Needed where the replica-symmetric solution is unstable: spherical bonds with a margin below 0.  The load found
-        is then an upper bound; see `jamming_load` for the steps of replica symmetry breaking.
+        The replica-symmetric load at all margins: with spherical bonds and a margin below 0 an upper bound.
 
     Returns
     -------
     Estimate
-        ``value``, and as ``error`` a bound of rounding.
+        ``value``, and as ``error`` a bound of rounding; of a jamming load that of its limit, asked for 1e-9.
 
     Raises
     ------
     ValueError
-        If an argument is out of range, or the solution unstable and `rs` not given.
+        If an argument is out of range.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a jamming load does not settle.
 
     Examples
     --------
     >>> import deepglass as dg
     >>> dg.parisi.capacity().value
     2.0
+    >>> round(dg.parisi.capacity(-0.5).value, 8)
+    4.69659724
     >>> round(dg.parisi.capacity(bonds="binary").value, 10), round(dg.parisi.capacity(-0.5, rs=True).value, 10)
     (0.8330785997, 4.7700988826)
     """
     margin = _margin(margin)
     if choice("bonds", bonds, ("spherical", "binary")) == "spherical":
         if margin < 0.0 and not rs:
-            raise ValueError(
-                f"margin must be >= 0 with spherical bonds, got {margin!r}: the replica-symmetric solution is unstable "
-                "before its capacity; take jamming_load, or the upper bound it gives with rs=True"
-            )
+            jammed = jamming_load(margin)
+            return Estimate(float(jammed.jamming_load), float(jammed.jamming_load_error))
         return _spherical_capacity(margin)
     found = _binary_capacity(margin)
     return Estimate(found["load"], 1e-12 * found["load"])

@@ -117,7 +117,8 @@ def full_rsb(model: MixedIsing | MixedSpherical, rtol: float = 1e-10) -> xr.Data
     Parameters
     ----------
     model : MixedIsing, MixedSpherical or Perceptron
-        The spin glass; for a perceptron see `satisfiable_perceptron`, to which its load and margin go.
+        The spin glass; of a perceptron (spherical bonds, random labels, any potential, margin at least -2) the results
+        are those of `satisfiable_perceptron`.
     rtol : float from 1e-13 to 1e-4
         Relative error asked for in free_energy, energy and magnetisation; of the overlaps 1000 times as much.
 

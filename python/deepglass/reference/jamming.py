@@ -1,4 +1,4 @@
-"""The Parisi recursion behind a hard wall, and the exponents of jamming: slow twins.
+"""The Parisi recursion before a wall, hard or soft, and the exponents of jamming: slow twins.
 
 The recursion in logarithms, on one grid for all levels and by whole matrices; the exponents by shooting.
 """
@@ -13,18 +13,21 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import root
 from scipy.special import log_ndtr, logsumexp
 
+from .perceptron import response
+
 Array = NDArray[np.float64]
 
 
 @dataclass
-class HardWall:
-    """Results: F, E f', g_i, dF/dy_i (the last one 0 in the satisfiable phase) and E_{P_n} f_n''^2."""
+class Wall:
+    """Results: F, E f', g_i, dF/dy_i (the last one 0 but at jamming), E_{P_n} f_n''^2 and -dF/dbeta."""
 
     value: float
     slope: float
     slope_square: Array
     breakpoint_slope: Array
     curvature_square: float
+    energy: float
 
 
 def terminal(t: Array, width: float, y: float | None) -> tuple[Array, Array, Array, Array]:
@@ -45,11 +48,20 @@ def terminal(t: Array, width: float, y: float | None) -> tuple[Array, Array, Arr
     return f, mean, (-square / 2 - f) / y, share
 
 
-def recursion(overlap: ArrayLike, breakpoints: ArrayLike, margin: float, *, jamming: bool = True) -> HardWall:
+def recursion(
+    overlap: ArrayLike,
+    breakpoints: ArrayLike,
+    margin: float,
+    *,
+    jamming: bool = True,
+    potential: str = "hard",
+    beta: float = 0.0,
+) -> Wall:
     """F and its derivatives for overlaps q_0 .. q_{n-1} and y_1 .. y_n (satisfiable phase: m_1 .. m_{n-1}).
 
     exp(y_i f_{i-1}) = G_i * exp(y_i f_i),  F = (G_0 * f_0)(0),  G_i of variance q_i - q_{i-1}; at jamming f_n =
-    -(margin - h)_+^2/2 and q_n = 1, in the satisfiable phase f_{n-1} = ln Phi((h - margin)/sqrt(1 - q_{n-1})).
+    -(margin - h)_+^2/2 and q_n = 1, in the satisfiable phase f_{n-1} = ln Phi((h - margin)/sqrt(1 - q_{n-1})), or what
+    another potential has in its place.
 
     Parameters
     ----------
@@ -61,16 +73,24 @@ def recursion(overlap: ArrayLike, breakpoints: ArrayLike, margin: float, *, jamm
         The wall.
     jamming : bool
         Which of the two.
+    potential, beta : str, float
+        "hard", "soft" or "count", and the inverse temperature of the last two.
 
     Returns
     -------
-    HardWall
+    Wall
     """
     q, y = np.asarray(overlap, float), np.r_[0.0, np.asarray(breakpoints, float)]
     variance, n, width = np.diff(q, prepend=0.0), len(q), 1 - q[-1]
-    spacing = 1 / np.sqrt(1 / variance.min() + 1 / width) / 3
+    fine = max(4.0, 3.0 * np.sqrt(beta)) if potential == "count" else 3.0
+    spacing = 1 / np.sqrt(1 / variance.min() + 1 / width) / fine
     h = np.arange(-9.0 - abs(margin), 9.0, spacing)
-    f, slope, by_y, curved = terminal(margin - h, width, y[n] if jamming else None)
+    if potential != "hard":
+        f, force, bend, cost = response((h - margin) / np.sqrt(width), potential, beta, width)
+        slope, curved, by_y = force / np.sqrt(width), (bend / width) ** 2, np.zeros_like(h)
+    else:
+        f, slope, by_y, curved = terminal(margin - h, width, y[n] if jamming else None)
+        cost = np.zeros_like(h)
 
     # Outwards: f_i, f_i' and T_i, whose rows sum to one.
     fs, slopes = [f], [slope]
@@ -91,7 +111,60 @@ def recursion(overlap: ArrayLike, breakpoints: ArrayLike, margin: float, *, jamm
         g.append(p @ slopes[i] ** 2)
         by.append((p @ fs[i] - mean) / y[i])
         mean = float(p @ fs[i])
-    return HardWall(value, float(p @ slope), np.array(g), np.array([*by, p @ by_y]), float(p @ curved))
+    return Wall(value, float(p @ slope), np.array(g), np.array([*by, p @ by_y]), float(p @ curved), float(p @ cost))
+
+
+def places(
+    overlap: ArrayLike, breakpoints: ArrayLike, load: float, margin: float, potential: str, beta: float
+) -> Array:
+    """x(q_i), where the continuous q(x) that steps take the place of has q_i.
+
+    On a continuous part  load E f''^2 = 1/D^2  (marginality); its derivative by q, with D' = -x, is
+
+        load [ E f'''^2 - 2 x E f''^3 ] = 2 x / D^3.
+
+    Parameters
+    ----------
+    overlap, breakpoints : array, shapes (n,) and (n - 1,)
+        Steps.
+    load, margin, potential, beta
+        The model.
+
+    Returns
+    -------
+    array, shape (n,)
+    """
+    q, m = np.asarray(overlap, float), np.r_[0.0, np.asarray(breakpoints, float)]
+    variance, width = np.diff(q, prepend=0.0), 1 - q[-1]
+    spacing = (
+        1 / np.sqrt(1 / variance.min() + 1 / width) / max(3.0, 2.5 * np.sqrt(beta) if potential == "count" else 0.0)
+    )
+    h = np.arange(-9.0 - abs(margin), 9.0, spacing)
+    u, s = (h - margin) / np.sqrt(width), np.sqrt(width)
+    f, first, second, _ = response(u, potential, beta, width)
+    step = 1e-2
+    ahead, behind, further, back = (response(u + n * step, potential, beta, width)[2] for n in (1, -1, 2, -2))
+    third = (8 * (ahead - behind) - (further - back)) / (12 * step)
+    levels = [(f, first / s, second / s**2, third / s**3)]
+    kernels: list[Array] = []
+    for i in range(len(q) - 1, 0, -1):
+        f, first, second, third = levels[0]
+        exponent = -((h[:, None] - h) ** 2) / (2 * variance[i]) + m[i] * f
+        log_norm = logsumexp(exponent, axis=1)
+        T = np.exp(exponent - log_norm[:, None])
+        a, b = T @ first, T @ (second + m[i] * first**2)
+        c = T @ (third + 3 * m[i] * first * second + m[i] ** 2 * first**3)
+        outer = b - m[i] * a**2
+        kernels.insert(0, T)
+        scale = spacing / np.sqrt(2 * np.pi * variance[i])
+        levels.insert(0, ((log_norm + np.log(scale)) / m[i], a, outer, c - m[i] * a * b - 2 * m[i] * a * outer))
+    p = spacing / np.sqrt(2 * np.pi * q[0]) * np.exp(-(h**2) / (2 * q[0]))
+    found = np.empty(len(q))
+    D = width + np.r_[np.cumsum((m[1:] * variance[1:])[::-1])[::-1], 0.0]  # D(q_i)
+    for i, (_, _, second, third) in enumerate(levels):
+        p = p @ kernels[i - 1] if i else p
+        found[i] = load * (p @ third**2) / (2 * (1 / D[i] ** 3 + load * (p @ second**3)))
+    return found
 
 
 def entropy(overlap: ArrayLike, breakpoints: ArrayLike) -> float:
@@ -115,9 +188,12 @@ def jamming_load(overlap: ArrayLike, breakpoints: ArrayLike, margin: float) -> f
     return -entropy(overlap, breakpoints) / recursion(overlap, breakpoints, margin).value
 
 
-def free_entropy(overlap: ArrayLike, breakpoints: ArrayLike, load: float, margin: float) -> float:
-    """S + load F at given overlaps and breakpoints, in the satisfiable phase."""
-    return entropy(overlap, breakpoints) + load * recursion(overlap, breakpoints, margin, jamming=False).value
+def free_entropy(
+    overlap: ArrayLike, breakpoints: ArrayLike, load: float, margin: float, potential: str = "hard", beta: float = 0.0
+) -> float:
+    """S + load F at given overlaps and breakpoints, of a potential."""
+    wall = recursion(overlap, breakpoints, margin, jamming=False, potential=potential, beta=beta)
+    return entropy(overlap, breakpoints) + load * wall.value
 
 
 def jamming_exponents(left: float = 12.0, right: float = 8.0) -> tuple[float, float, float]:

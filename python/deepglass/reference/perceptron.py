@@ -121,12 +121,16 @@ def messages(
     margin: float,
     damping: float,
     n_iterations: int,
-) -> Array:
-    r"""Means of the bonds after so many iterations of message passing.
+) -> tuple[Array, float]:
+    r"""Means of the bonds after so many iterations of message passing, and the free entropy of Bethe.
 
     omega = x a / sqrt(N) - V g,   g = y f'(y omega - margin),   A = -(1/N) sum f'',   B = A a + x^T g / sqrt(N)
 
-    and a = tanh B, V = 1 - mean(a^2) (binary), or a = V B with mean(a^2) + V = 1 (spherical).
+    and a = tanh B, V = 1 - mean(a^2) (binary), or a = V B with mean(a^2) + V = 1 (spherical).  With the normalisation
+    Z(B) of the bonds, at the means and the V before the last iteration,
+
+        sum_mu [ f + (x a / sqrt(N) - omega)^2/(2V) ] / N + ln Z(B) / N - mean(a B),
+        ln Z(B) / N = mean(ln 2cosh B),   or   min over u of (u - ln u + mean(B^2)/u - 1)/2.
 
     Parameters
     ----------
@@ -143,7 +147,7 @@ def messages(
 
     Returns
     -------
-    array, shape (N,)
+    array, shape (N,), and float
     """
     y, a = np.asarray(labels, float), np.asarray(start, float)
     n = len(a)
@@ -151,13 +155,18 @@ def messages(
     g, variance = np.zeros(len(y)), 1 - np.mean(a**2)
     for _ in range(n_iterations):
         s = np.sqrt(variance)
-        h = y * (x @ a - variance * g) - margin
-        _, slope, curvature, _ = response(h / s, potential, beta, variance)
+        omega = x @ a - variance * g
+        log_g, slope, curvature, _ = response((y * omega - margin) / s, potential, beta, variance)
+        bethe = np.sum(log_g + (x @ a - omega) ** 2 / (2 * variance)) / n
         g = (1 - damping) * y * slope / s + damping * g
         field = -curvature.sum() / variance / n * a + x.T @ g
+        squares = np.mean(field**2)
+        u = (1 + np.sqrt(1 + 4 * squares)) / 2
+        bonds_alone = np.logaddexp(field, -field).mean() if bonds == "binary" else (u - np.log(u) + squares / u - 1) / 2
+        bethe += bonds_alone - np.mean(a * field)
         spherical = 2 / (1 + np.sqrt(1 + 4 * np.mean(field**2)))
         fresh = np.tanh(field) if bonds == "binary" else spherical * field
         a = (1 - damping) * fresh + damping * a
         fresh_variance = 1 - np.mean(fresh**2) if bonds == "binary" else spherical
         variance = (1 - damping) * fresh_variance + damping * variance
-    return a
+    return a, float(bethe)

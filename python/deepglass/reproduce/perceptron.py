@@ -15,7 +15,7 @@ from .. import parisi
 from .._core import NumericalError
 from .._warnings import ConvergenceWarning, UnphysicalWarning
 from ..io import provenance
-from ..parisi.perceptron import Bonds
+from ..parisi.perceptron import Bonds, Potential
 from ..plot import Figure, pyplot
 from ._report import Row, write
 
@@ -24,6 +24,7 @@ __all__ = ["run"]
 _BONDS: tuple[Bonds, ...] = ("spherical", "binary")
 _MARGIN = -0.5  # of the pictures of jamming
 _LARGEST_LOAD = 2.0  # of the learning curves
+_COUNT_LOAD = 6.0  # of the energies of counted errors, margin 0
 
 
 def run(output: Path, *, quick: bool) -> list[Path]:
@@ -38,6 +39,7 @@ def run(output: Path, *, quick: bool) -> list[Path]:
             "instances": _instances(*((6, 2000) if quick else (20, 10_000))),
             "negative_margin": _negative_margin(10 if quick else 30),
             "jamming": parisi.jamming_load(_MARGIN, steps=16 if quick else 32),
+            "energy": _energies(6 if quick else 24),
         }
         rows = _table()
     figures: dict[str, Callable[[], Figure]] = {
@@ -46,6 +48,7 @@ def run(output: Path, *, quick: bool) -> list[Path]:
         "learning_curves": partial(_draw_learning, data["learning"], data["instances"]),
         "negative_margin": partial(_draw_negative_margin, data["negative_margin"]),
         "jamming": partial(_draw_jamming, data["jamming"]),
+        "energy": partial(_draw_energy, data["energy"]),
     }
     return write(output, data, figures, rows)
 
@@ -138,6 +141,28 @@ def _negative_margin(points: int) -> xr.Dataset:
     )
 
 
+def _energies(points: int) -> xr.Dataset:
+    """Energies above jamming, soft and cold; and of counted errors beyond the capacity, against the temperature."""
+    jamming = float(parisi.jamming_load(_MARGIN).jamming_load)
+    betas, loads = np.array([1e3, 1e4, 1e5]), np.linspace(jamming - 0.2, jamming + 0.5, points)
+    cold = [
+        [float(parisi.full_rsb(parisi.Perceptron(load, _MARGIN, potential="soft", beta=beta)).energy) for load in loads]
+        for beta in betas
+    ]
+    temperatures = np.linspace(0.12, 0.6, points)
+    models = [parisi.Perceptron(_COUNT_LOAD, potential="count", beta=1.0 / T) for T in temperatures]
+    return xr.Dataset(
+        {
+            "cold": (("beta", "load"), cold),
+            "full": ("temperature", [float(parisi.full_rsb(model, rtol=1e-7).energy) for model in models]),
+            "symmetric": ("temperature", [float(parisi.solve(model).energy) for model in models]),
+            "jamming_load": jamming,
+        },
+        coords={"beta": betas, "load": loads, "temperature": temperatures},
+        attrs=provenance("deepglass.reproduce.perceptron", {"margin": _MARGIN, "count_load": _COUNT_LOAD}),
+    )
+
+
 def _table() -> list[Row]:
     exponents = parisi.jamming_exponents()
     curve = parisi.learning_curve([1.0], "binary")
@@ -170,6 +195,17 @@ def _table() -> list[Row]:
             "(3 kappa - 4)/(2 - kappa)",
         ),
     ]
+    for potential, load, margin, beta in (("soft", 20.0, -1.0, 100.0), ("count", _COUNT_LOAD, 0.0, 5.0)):
+        broken = partial(_broken, potential, load, margin)
+        slope = -_derivative(lambda beta, broken=broken: float(broken(beta).free_entropy), beta) / load  # type: ignore[misc]
+        known.append(
+            (
+                f"{potential}, load {load:g}, margin {margin:g}, beta {beta:g}: energy, full breaking",
+                slope,
+                lambda broken=broken, beta=beta: float(broken(beta).energy),  # type: ignore[misc]
+                "slope of the free entropy",
+            )
+        )
     rows = []
     for name, reference, compute, why in known:
         begin = time.perf_counter()
@@ -185,6 +221,16 @@ def _table() -> list[Row]:
             )
         )
     return rows
+
+
+def _broken(potential: Potential, load: float, margin: float, beta: float) -> xr.Dataset:
+    return parisi.full_rsb(parisi.Perceptron(load, margin, potential=potential, beta=beta), rtol=1e-11)
+
+
+def _derivative(function: Callable[[float], float], x: float, step: float = 5e-3) -> float:
+    """Sixth order."""
+    terms = ((1, 45.0), (2, -9.0), (3, 1.0))
+    return sum(w * (function(x * (1 + n * step)) - function(x * (1 - n * step))) for n, w in terms) / (60 * step * x)
 
 
 def _jamming(steps: int | None) -> float:
@@ -254,6 +300,22 @@ def _draw_negative_margin(data: xr.Dataset) -> Figure:
     scale = float(data.deficit.dropna("distance")[0] / data.distance[data.deficit.notnull()][0] ** kappa)
     right.loglog(data.distance, scale * data.distance**kappa, color="0.5", lw=1, label=rf"$\kappa={kappa:.4f}$")
     right.set(xlabel="distance from jamming", ylabel=r"$1-q_\mathrm{EA}$", title=f"margin {_MARGIN:g}, full breaking")
+    right.legend(fontsize="small")
+    return figure
+
+
+def _draw_energy(data: xr.Dataset) -> Figure:
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(7.2, 3.1))
+    for beta, colour in zip(data["beta"].values, ("C2", "C1", "C0"), strict=True):
+        rest = data.cold.sel(beta=beta) - 1.0 / (2.0 * beta * data["load"])
+        left.plot(data["load"], np.sqrt(rest.clip(min=0.0)), color=colour, label=rf"$T=10^{{{-np.log10(beta):.0f}}}$")
+    left.axvline(float(data.jamming_load), color="0.7", lw=0.8)
+    left.text(float(data.jamming_load) - 0.01, 0.002, "jamming", rotation=90, va="bottom", ha="right", fontsize="small")
+    left.set(xlabel="load", ylabel=r"$\sqrt{e - T/2\alpha}$", title=f"soft, margin {_MARGIN:g}, full breaking")
+    left.legend(fontsize="small", loc="upper left")
+    right.plot(data.temperature, data.full, color="C0", label="full breaking")
+    right.plot(data.temperature, data.symmetric, "--", color="C1", label="replica symmetric")
+    right.set(xlabel="temperature", ylabel="errors per pattern", title=f"counted errors, load {_COUNT_LOAD:g}")
     right.legend(fontsize="small")
     return figure
 

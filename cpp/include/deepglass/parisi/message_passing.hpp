@@ -7,9 +7,14 @@
 //   binary     a = tanh B,    V = 1 - mean(a^2)
 //   spherical  a = V B,       V such that mean(a^2) + V = 1:  V = 2/(1 + sqrt(1 + 4 mean(B^2)))
 //
-// (M. Mezard, J. Phys. A 22, 2181 (1989); S. Rangan, ISIT 2011.)  Each input is used twice in an iteration,
-// for omega and for B, but read once: a block of rows stays in the cache between the two.  So the limit is
-// M N sizeof(T) bytes an iteration.
+// It comes to rest where the Bethe free entropy is stationary, per bond
+//
+//   (1/N) sum_mu [ f + V g^2/2 ] + (1/N) ln Z(B) - mean(a B),   where V g stands for x.a / sqrt(N) - omega,
+//   ln Z / N = mean(ln 2cosh B) (binary),  (V mean(B^2) + ln V + 1/V - 1)/2 (spherical; V of this B).
+//
+// (M. Mezard, J. Phys. A 22, 2181 (1989); S. Rangan, ISIT 2011; F. Krzakala et al., ISIT 2014.)  Each input
+// is used twice in an iteration, for omega and for B, but read once: a block of rows stays in the cache
+// between the two.  So the limit is M N sizeof(T) bytes an iteration.
 //
 // Rows are dealt in at most kShares shares, whose contributions to B are added in order: the result does not
 // depend on the number of threads.
@@ -33,6 +38,7 @@ class MessagePassing {
   std::vector<double> field;     // (N,) B
   std::vector<double> response;  // (M,) g
   double variance = 1.0;         // V
+  double free_entropy = 0.0;     // of Bethe, at the a and V before, and the B after the last iteration
 
   MessagePassing(const PerceptronModel& model, Span<const T> inputs /* (M, N) */,
                  Span<const double> labels /* (M,) */, Span<const double> start /* (N,) */)
@@ -60,14 +66,16 @@ class MessagePassing {
   double iterate(double damping, int threads, const StopToken& stop) {
     const double size = static_cast<double>(n());
     const Team team{threads, 4.0 * static_cast<double>(inputs_.size())};
-    std::vector<double> curvature(index(shares_));
+    std::vector<Sums> sums(index(shares_));
     with_gap(model_, variance, [&](const auto& gap) {
-      parallel_for(
-          shares_, team, [&](Index share) { curvature[index(share)] = pass(gap, share, damping); }, stop);
+      parallel_for(shares_, team, [&](Index share) { sums[index(share)] = pass(gap, share, damping); }, stop);
       return 0;
     });
-    double precision = 0.0;  // A
-    for (const double c : curvature) precision -= c / (size * variance);
+    double precision = 0.0, bethe = 0.0;  // A, N times the free entropy
+    for (const Sums& sum : sums) {
+      precision -= sum.curvature / (size * variance);
+      bethe += sum.log_g;
+    }
     parallel_chunks(
         n(), 1024, {threads, static_cast<double>(shares_ * n())},
         [&](Index first, Index last) { collect(first, last, precision); }, stop);
@@ -79,10 +87,15 @@ class MessagePassing {
     for (Index i = 0; i < n(); ++i) {
       double& a = mean[index(i)];
       const double b = field[index(i)], fresh = model_.binary ? std::tanh(b) : spherical * b;
+      bethe += (model_.binary ? vmath::log_2cosh(b) : 0.0) - a * b;
       change += (fresh - a) * (fresh - a);
       fresh_overlap += fresh * fresh;
       a = (1.0 - damping) * fresh + damping * a;
     }
+    if (!model_.binary) {
+      bethe += 0.5 * size * (spherical * squares / size + std::log(spherical) + 1.0 / spherical - 1.0);
+    }
+    free_entropy = bethe / size;
     const double fresh_variance = model_.binary ? 1.0 - fresh_overlap / size : spherical;
     variance = std::max((1.0 - damping) * fresh_variance + damping * variance, kLeastVariance);
     return std::sqrt(change / size);
@@ -95,13 +108,21 @@ class MessagePassing {
   static std::size_t index(Index i) { return static_cast<std::size_t>(i); }
   Index n() const { return static_cast<Index>(mean.size()); }
 
-  // New responses of a share of the patterns, and their part of B; gives the sum of V f''.
+  struct Sums {
+    double curvature = 0.0, log_g = 0.0;  // V f'', f + V g^2/2
+    void add(const Sums& other) {
+      curvature += other.curvature;
+      log_g += other.log_g;
+    }
+  };
+
+  // New responses of a share of the patterns, and their part of B.
   template <class Gap>
-  double pass(const Gap& gap, Index share, double damping) {
+  Sums pass(const Gap& gap, Index share, double damping) {
     double* const sum = sums_.data() + share * n();
     std::fill(sum, sum + n(), 0.0);
     const Index end = std::min((share + 1) * rows_, labels_.size());
-    double curvature = 0.0;
+    Sums total;
     constexpr bool kBytes = sizeof(T) == 1;
     std::vector<float> rows(kBytes ? index(kBlock * n()) : 0);  // bytes turned into numbers once, not twice
     for (Index mu = share * rows_; mu < end; mu += kBlock) {
@@ -112,17 +133,17 @@ class MessagePassing {
         float* const out = rows.data();
 #pragma omp simd
         for (Index i = 0; i < size; ++i) out[i] = static_cast<float>(x[i]);
-        curvature += block(gap, out, mu, count, damping, sum);
+        total.add(block(gap, out, mu, count, damping, sum));
       } else {
-        curvature += block(gap, x, mu, count, damping, sum);
+        total.add(block(gap, x, mu, count, damping, sum));
       }
     }
-    return curvature;
+    return total;
   }
 
   // The same for at most kBlock patterns; those that are missing count for nothing.
   template <class Gap, class Row>
-  double block(const Gap& gap, const Row* x, Index mu, Index count, double damping, double* sum) {
+  Sums block(const Gap& gap, const Row* x, Index mu, Index count, double damping, double* sum) {
     const double scale = 1.0 / std::sqrt(static_cast<double>(n())), s = std::sqrt(variance);
     const Index size = n();
     const double* const a = mean.data();
@@ -138,13 +159,14 @@ class MessagePassing {
       d3 = vmath::madd(static_cast<double>(x3[i]), a[i], d3);
     }
     const double dot[kBlock] = {d0, d1, d2, d3};
-    double g[kBlock] = {}, curvature = 0.0;
+    double g[kBlock] = {};
+    Sums total;
     for (Index k = 0; k < count; ++k) {
       const double y = labels_[mu + k];
       double& old = response[index(mu + k)];
       const double h = y * (scale * dot[k] - variance * old) - model_.margin;
       const GapResponse r = gap(h / s);
-      curvature += r.curvature;
+      total.add({r.curvature, r.log_g + 0.5 * variance * old * old});
       old = (1.0 - damping) * y * r.slope / s + damping * old;
       g[k] = old * scale;
     }
@@ -155,7 +177,7 @@ class MessagePassing {
       const double near = vmath::madd(static_cast<double>(x[i]), g0, static_cast<double>(x1[i]) * g1);
       sum[i] += near + far;
     }
-    return curvature;
+    return total;
   }
 
   void collect(Index first, Index last, double precision) {

@@ -104,10 +104,11 @@ struct SoftGap {
     const double a = vmath::exp(log_a - top), b = vmath::exp(log_b - top);
     const double phi = vmath::detail::kInvSqrt2Pi * vmath::exp(-0.5 * u * u - top);
     const double g = a + b, slope = cost * (phi - u * b) / g;
-    const double second = -cost * (cost * u * phi + b * (1.0 - cost * u * u)) / g;
+    // nothing cancels: phi + u A > 0 falls on the left, phi - u B > 0 on the right
+    const double curvature = -cost * (b * g + cost * (phi + u * a) * (phi - u * b)) / (g * g);
     // E v exp(-beta v): the second moment of a truncated Gaussian of mean h / t^2 and variance d / t^2.
     const double energy = deficit * t2 * (b * (1.0 + u * u * t2) - u * t2 * phi) / g;
-    return {top + vmath::log(g), slope, second - slope * slope, energy};
+    return {top + vmath::log(g), slope, curvature, energy};
   }
   DEEPGLASS_INLINE double log_inverse(double u) const { return -(*this)(u).log_g - 0.5 * u * u; }
   // ln g = -beta h^2/t^2: the Gaussian moves by the factor 1/p, and widens by its root.

@@ -1,15 +1,17 @@
-// Fields behind a hard wall: plain arrays in, plain arrays out.
-#include "deepglass/parisi/hard_wall.hpp"
+// Fields before a wall: plain arrays in, plain arrays out.
+#include "deepglass/parisi/wall.hpp"
 
 #include "bindings.hpp"
+#include "gap_potential.hpp"
 
 namespace deepglass::bindings {
 
 namespace {
 
-py::typing::Dict<py::str, py::object> hard_wall_recursion(const Array& overlap, const Array& breakpoints,
-                                                          double margin, bool jamming, bool jacobian,
-                                                          bool hessian, bool gaps, double resolution) {
+py::typing::Dict<py::str, py::object> wall_recursion(const Array& overlap, const Array& breakpoints,
+                                                     double margin, const std::string& potential, double beta,
+                                                     bool jamming, bool jacobian, bool hessian, bool gaps,
+                                                     double resolution) {
   const auto q = vector(overlap, "overlap");
   const Index levels = q.size();
   require(levels >= 1 && levels <= 129, "overlap must have 1 to 129 entries, got " + std::to_string(levels));
@@ -26,10 +28,14 @@ py::typing::Dict<py::str, py::object> hard_wall_recursion(const Array& overlap, 
   }
   require(std::isfinite(margin) && std::fabs(margin) <= 8.0,
           "margin must be in [-8, 8], got " + std::to_string(margin));
+  require(!jamming || potential == "hard", "potential must be 'hard' at jamming, got '" + potential + "'");
   require(resolution >= 0.5 && resolution <= 4.0,
           "resolution must be in [0.5, 4], got " + std::to_string(resolution));
   const StopToken stop = stop_token();
-  parisi::HardWallRecursion recursion(q, y, margin, resolution, gaps);
+  parisi::PerceptronModel model;
+  model.margin = margin;
+  set_potential(model, potential, beta);
+  parisi::WallRecursion recursion(q, y, model, resolution, gaps);
   {
     py::gil_scoped_release release;
     recursion.run(stop);
@@ -49,6 +55,7 @@ py::typing::Dict<py::str, py::object> hard_wall_recursion(const Array& overlap, 
   result["slope_square"] = array(recursion.slope_square);
   result["breakpoint_slope"] = array(recursion.breakpoint_slope);
   result["curvature_square"] = recursion.curvature_square;
+  result["energy"] = recursion.energy;
   result["overlap_jacobian"] = matrix(recursion.overlap_jacobian);
   result["breakpoint_jacobian"] = matrix(recursion.breakpoint_jacobian);
   result["breakpoint_hessian"] = matrix(recursion.breakpoint_hessian);
@@ -61,13 +68,15 @@ py::typing::Dict<py::str, py::object> hard_wall_recursion(const Array& overlap, 
 
 }  // namespace
 
-void bind_hard_wall(py::module_& m) {
+void bind_wall(py::module_& m) {
   using namespace py::literals;
-  m.def("hard_wall_recursion", &hard_wall_recursion, "overlap"_a, "breakpoints"_a, "margin"_a, py::kw_only(),
-        "jamming"_a = true, "jacobian"_a = false, "hessian"_a = false, "gaps"_a = false, "resolution"_a = 1.0,
-        R"(The Parisi recursion of a field behind a hard wall; see deepglass.reference.jamming.
+  m.def("wall_recursion", &wall_recursion, "overlap"_a, "breakpoints"_a, "margin"_a, py::kw_only(),
+        "potential"_a = "hard", "beta"_a = 0.0, "jamming"_a = true, "jacobian"_a = false, "hessian"_a = false,
+        "gaps"_a = false, "resolution"_a = 1.0,
+        R"(The Parisi recursion of a field before a wall; see deepglass.reference.jamming.
 
-``overlap`` (n,), ``breakpoints`` (n,) y_i at jamming, else (n-1,) m_i.  ``jacobian``: of slope_square by the overlaps;
+``overlap`` (n,), ``breakpoints`` (n,) y_i at jamming, else (n-1,) m_i.  ``potential`` and ``beta``: of the cost behind
+the wall.  ``jacobian``: of slope_square by the overlaps;
 ``hessian``: also what has to do with the breakpoints.  ``gaps``: the innermost grid (``field``, ``log_weight``,
 ``measure``) goes on to all fields on the right of the wall.)");
 }

@@ -1,6 +1,6 @@
-// The Parisi recursion of a field h that must not fall below a wall (spherical perceptron of margin `wall`):
-// overlaps 0 < q_0 < .. < q_{n-1} < 1, weights 0 = y_0 < y_1 < .. < y_{n-1}, G_i the Gaussian of variance
-// v_i = q_i - q_{i-1} (v_0 = q_0), t = wall - h, s^2 = 1 - q_{n-1}.
+// The Parisi recursion of a field h that must not fall below a wall, or at a cost (spherical perceptron of
+// margin `wall`): overlaps 0 < q_0 < .. < q_{n-1} < 1, weights 0 = y_0 < y_1 < .. < y_{n-1},
+// G_i the Gaussian of variance v_i = q_i - q_{i-1} (v_0 = q_0), t = wall - h, s^2 = 1 - q_{n-1}.
 //
 //   exp(y_i f_{i-1}) = G_i * exp(y_i f_i),     F = (G_0 * f_0)(0),
 //   T_i(h, h') = G_i(h' - h) exp(y_i [f_i(h') - f_{i-1}(h)]),   f_{i-1}' = T_i f_i',   P_i = P_{i-1} T_i,
@@ -8,10 +8,10 @@
 //
 // It starts from one of two functions f_{n-1}:
 //
-//   satisfiable phase   ln Phi(-t/s)                                  (y_i = m_i, y_n = 1)
+//   of a potential v    ln G_s * exp(-beta v(-t))                     (y_i = m_i, y_n = 1)
 //   jamming             (1/y_n) ln G_s * exp(-y_n t^2/2 [t > 0])      (m_i = (1 - q_n) y_i, q_n -> 1)
 //
-// both with df/ds^2 = (f'' + y_n f'^2)/2, so that
+// (perceptron.hpp: ln Phi(-t/s) where hard), both with df/ds^2 = (f'' + y_n f'^2)/2, so that
 //
 //   dF/dq_i = (y_i - y_{i+1}) g_i/2,
 //   dF/dy_i = E_{P_{i-1}} B_i,     B_i = df_{i-1}/dy_i = (T_i f_i - f_{i-1})/y_i.
@@ -26,9 +26,12 @@
 // to which are added 2 E_{P_i} f_i' X_i' for (A_i, X) with X from level i or inwards (the change of f_i'),
 // and E_{P_{i-1}} cov_{T_i}(f_i, X_i) for (B_i, X) with X from level i or inwards (the change of T_i).
 //
+// The energy of a potential, -dF/dbeta, is E_{P_n} of -df_n/dbeta.
+//
 // f falls like -t^2: exp(y f) has thousands of decades.  T_i has not: its rows are taken relative to their
 // largest entry, which moves towards the wall; y f_i is concave, so that 8.7 sqrt(v_i) to both sides are
-// enough.  Rows sum to one, all terms are positive.
+// enough.  Rows sum to one, all terms are positive.  That of the count potential is not concave, but within
+// (-beta, 0): rows are centred at h, and y f adds sqrt(2 y beta) to their reach.
 //
 // Level i has its own grid.  What is integrated over it is a Gaussian of variance v_i times functions that
 // are smooth over sqrt(1 - q_i); the trapezoidal rule is exact to rounding at so many points a width
@@ -46,27 +49,34 @@
 
 #include "deepglass/core.hpp"
 #include "deepglass/parallel.hpp"
+#include "deepglass/parisi/perceptron.hpp"
 #include "deepglass/vmath.hpp"
 
 namespace deepglass::parisi {
 
-class HardWallRecursion {
+class WallRecursion {
  public:
   double value = 0.0;                    // F
   double slope = 0.0;                    // E f', the same on all levels
   std::vector<double> slope_square;      // (n,)  g_i
-  std::vector<double> breakpoint_slope;  // (n,)  dF/dy_i, i = 1..n; the last is 0 in the satisfiable phase
+  std::vector<double> breakpoint_slope;  // (n,)  dF/dy_i, i = 1..n; the last is 0 but at jamming
   double curvature_square = 0.0;         // E_{P_n} f_n''^2: at jamming the share of P_n before the wall
+  double energy = 0.0;                   // -dF/dbeta; 0 where hard
   // (n, n)  dg_i/dq_j, dg_i/dy_j and d2F/dy_i dy_j.
   std::vector<double> overlap_jacobian, breakpoint_jacobian, breakpoint_hessian;
 
-  // weights: y_1 .. y_n at jamming, m_1 .. m_{n-1} in the satisfiable phase.
-  HardWallRecursion(Span<const double> overlap, Span<const double> weights, double wall, double resolution,
-                    bool gaps)
+  // weights: y_1 .. y_n at jamming, else m_1 .. m_{n-1}; model: the potential, its margin is the wall.
+  WallRecursion(Span<const double> overlap, Span<const double> weights, const PerceptronModel& model,
+                double resolution, bool gaps)
       : levels_(overlap.size()),
         jamming_(weights.size() == overlap.size()),
-        wall_(wall),
+        model_(model),
+        wall_(model.margin),
         rest_(1.0 - overlap[levels_ - 1]) {
+    const double wall = wall_;
+    const bool count = model.potential == GapPotential::kCount;
+    // Zeros of exp(f) are about pi/sqrt(2 beta) widths s from the real axis.
+    const double points = count ? std::max(1.5 * kPoints, 2.5 * std::sqrt(model.beta)) : kPoints;
     y_.assign(1, 0.0);
     y_.insert(y_.end(), weights.begin(), weights.end());
     if (!jamming_) y_.push_back(1.0);
@@ -74,25 +84,29 @@ class HardWallRecursion {
     // Width of P_i before the wall: D_{i+1} sqrt(M_i), as if there were no other side.
     std::vector<double> pull(at(levels_ + 1));  // D_{i+1}
     pull[at(levels_ - 1)] = jamming_ ? 1.0 + y_[at(levels_)] * rest_ : rest_;
+    if (model.potential == GapPotential::kSoft) pull[at(levels_ - 1)] += 0.5 / model.beta;
     for (Index i = levels_ - 1; i > 0; --i) pull[at(i - 1)] = pull[at(i)] + y_[at(i)] * variance(i);
     double force = 0.0, before = wall;
     for (Index i = 0; i < levels_; ++i) {
       force += variance(i) / (pull[at(i)] * pull[at(std::max<Index>(i - 1, 0))]);
       const double smooth = 1.0 - q_[at(i)], width = std::sqrt(variance(i) * smooth / (variance(i) + smooth));
       const double contraction = pull[at(i)] / pull[0];
-      const double left = std::max(wall, 0.0) * contraction + kReach * pull[at(i)] * std::sqrt(force);
+      const double left = std::max(wall, 0.0) * contraction +
+                          kReach * (count ? std::sqrt(q_[at(i)]) : pull[at(i)] * std::sqrt(force));
       double right = wall + kReach * std::sqrt(smooth);
       if (gaps) right = std::max(right, kReach * std::sqrt(q_[at(i)]));
       Level level;
-      level.spacing = width / (kPoints * resolution);
-      const double points = (left + right - wall) / level.spacing;
-      const double half = i == 0 ? 0.0 : kReach * std::sqrt(variance(i)) / level.spacing;
-      if (!(points * (2.0 * half + 1.0) < kMostEntries)) {
+      level.spacing = width / (points * resolution);
+      const double size = (left + right - wall) / level.spacing;
+      const double reach = kReach + (count ? std::sqrt(2.0 * y_[at(i)] * model.beta) : 0.0);
+      const double half = i == 0 ? 0.0 : reach * std::sqrt(variance(i)) / level.spacing;
+      if (!(size * (2.0 * half + 1.0) < kMostEntries)) {
         throw NumericalError("the grid of overlap " + std::to_string(i) + " would need " +
-                             std::to_string(points) + " points: two levels are too close");
+                             std::to_string(size) +
+                             " points: two levels are too close, or far apart beside 1 - overlap");
       }
       level.first = wall - left;
-      level.points = static_cast<Index>(points) + 2;
+      level.points = static_cast<Index>(size) + 2;
       level.half = static_cast<Index>(half) + 2;
       // Rows of T_i start from the grid before.
       const double beyond = std::max(0.0, before - right) / level.spacing;
@@ -245,19 +259,26 @@ class HardWallRecursion {
   // f_{n-1} and its derivatives.
   void start() {
     Level& level = grid_.back();
-    for (auto* array : {&curvature_, &by_weight_, &by_weight_slope_, &by_weight_twice_, &touching_}) {
+    for (auto* array :
+         {&curvature_, &by_weight_, &by_weight_slope_, &by_weight_twice_, &touching_, &energies_}) {
       array->assign(at(level.padded), 0.0);
     }
     const double s = std::sqrt(rest_), y = y_[at(levels_)], D = 1.0 + y * rest_, tau = s / std::sqrt(D);
+    if (!jamming_) {
+      with_gap(model_, rest_, [&](const auto& gap) {
+        for (Index x = 0; x < level.points; ++x) {
+          const GapResponse r = gap((level.at(x) - wall_) / s);
+          level.f[at(x)] = r.log_g;
+          level.slope[at(x)] = r.slope / s;
+          curvature_[at(x)] = r.curvature / rest_;
+          touching_[at(x)] = curvature_[at(x)] * curvature_[at(x)];
+          energies_[at(x)] = r.energy;
+        }
+      });
+      return;
+    }
     for (Index x = 0; x < level.points; ++x) {
       const double t = wall_ - level.at(x), edge = t / s;
-      if (!jamming_) {
-        level.f[at(x)] = vmath::log_normal_cdf(-edge);
-        level.slope[at(x)] = vmath::inverse_mills_ratio(-edge) / s;
-        curvature_[at(x)] = vmath::inverse_mills_ratio_slope(-edge) / rest_;
-        touching_[at(x)] = curvature_[at(x)] * curvature_[at(x)];
-        continue;
-      }
       // exp(y f) = Phi(-t/s) + D^{-1/2} exp(-y t^2/2D) Phi(u): beyond the wall after the step, and before it.
       const double u = t / (s * std::sqrt(D));
       double before = vmath::normal_cdf(u) / std::sqrt(D), f, share;
@@ -303,7 +324,11 @@ class HardWallRecursion {
         const double z = (level.at(j) - h) / sigma;
         return y * f[j] - 0.5 * z * z;
       };
-      while (peak + 1 < level.padded && exponent(peak + 1) >= exponent(peak)) ++peak;
+      if (model_.potential == GapPotential::kCount) {
+        peak = std::clamp<Index>(std::lround((h - level.first) / level.spacing), 0, level.padded - 1);
+      } else {
+        while (peak + 1 < level.padded && exponent(peak + 1) >= exponent(peak)) ++peak;
+      }
       const double top = exponent(peak);
       const Index first = std::clamp<Index>(peak - level.half, 0, level.padded - taps);
       double* const row = level.kernel.data() + x * taps;
@@ -365,6 +390,7 @@ class HardWallRecursion {
     slope = sum(last.points, [&](Index x) { return p[x] * last.slope[at(x)]; });
     breakpoint_slope[at(levels_ - 1)] = sum(last.points, [&](Index x) { return p[x] * by_weight_[at(x)]; });
     curvature_square = sum(last.points, [&](Index x) { return p[x] * touching_[at(x)]; });
+    energy = sum(last.points, [&](Index x) { return p[x] * energies_[at(x)]; });
     if (!std::isfinite(value)) throw NumericalError("the recursion left the range of numbers");
   }
 
@@ -434,11 +460,12 @@ class HardWallRecursion {
 
   Index levels_;
   bool jamming_;
+  PerceptronModel model_;
   double wall_, rest_;         // rest = s^2
   std::vector<double> y_, q_;  // (n+1,), (n,)
   std::vector<Level> grid_;
   std::vector<double> curvature_, by_weight_, by_weight_slope_, by_weight_twice_;  // of f_{n-1}
-  std::vector<double> touching_, product_, pairs_;
+  std::vector<double> touching_, energies_, product_, pairs_;
 };
 
 }  // namespace deepglass::parisi
