@@ -165,9 +165,7 @@ class _Failure:
         return cls(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 
 
-def _compute(
-    function: Callable[..., Any], point: dict[str, Any], seed: int, threads: int
-) -> xr.Dataset | _Failure:
+def _compute(function: Callable[..., Any], point: dict[str, Any], seed: int, threads: int) -> xr.Dataset | _Failure:
     """One point; runs in the worker."""
     given = {"seed": seed, "threads": threads}
     bound = function.keywords if isinstance(function, functools.partial) else {}
@@ -196,7 +194,9 @@ def _dataset(result: Any, names: tuple[str, ...]) -> xr.Dataset:
     if isinstance(result, Mapping) and not isinstance(result, xr.Dataset):
         result = xr.Dataset(dict(result))
     if not isinstance(result, xr.Dataset):
-        raise ValueError(f"the function must give a Dataset, a DataArray, a number or a dict of numbers, got {result!r}")
+        raise ValueError(
+            f"the function must give a Dataset, a DataArray, a number or a dict of numbers, got {result!r}"
+        )
     for name in (*names, "failure"):
         if name in result.dims or (name == "failure" and name in result.variables):
             raise ValueError(f"the result must not have {name!r} of its own: the sweep has it")
@@ -252,11 +252,11 @@ def _joined(results: Sequence[xr.Dataset | None], axes: Mapping[str, list[Any]])
     for one in results:
         part = xr.Dataset() if one is None else one.reset_coords([c for c in one.coords if c not in one.dims])
         numbered = {name: np.arange(part.sizes[name]) for name in counted if name in part.sizes}
-        parts.append(part.assign_coords(numbered).assign(__point__=0))
+        parts.append(part.assign_coords(numbered).assign(__any__=0))
     flat = xr.concat(
         parts, "__point__", data_vars="all", coords="minimal", compat="override", join="outer", fill_value=filled,
         combine_attrs="drop",
-    ).drop_vars(["__point__", *counted])  # fmt: skip
+    ).drop_vars(["__any__", *counted])  # fmt: skip
     shape = tuple(map(len, axes.values()))
     variables = {}
     for name, variable in flat.data_vars.items():

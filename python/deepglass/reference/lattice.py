@@ -1,4 +1,4 @@
-"""Ising and Potts models on periodic lattices: both Markov chains step by step, and exact results.
+"""Ising and Potts models on periodic lattices: both Markov chains step by step, and Kaufman's exact sum.
 
 E = -sum_bonds s_i s_j (Ising, s = +-1) or -sum_bonds delta(s_i, s_j) (Potts), one bond forward from each site in each
 direction.  Two states are an Ising model: its energy at beta is twice that of Potts, plus the number of bonds.
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .rng import philox_words
 
-__all__ = ["cluster_chain", "heat_bath_chain", "ising_log_partition_function", "level_counts", "neighbours"]
+__all__ = ["cluster_chain", "heat_bath_chain", "ising_log_partition_function", "neighbours"]
 
 _LANES = 512
 _BLOCKS = 256  # of random numbers, for one site
@@ -38,9 +38,7 @@ def neighbours(shape: tuple[int, ...]) -> NDArray[np.int64]:
     return np.stack([moved.ravel() for moved in steps], axis=1)
 
 
-def heat_bath_chain(
-    shape: tuple[int, ...], beta: float, chain: int, n_sweeps: int, seed: int
-) -> NDArray[np.uint8]:
+def heat_bath_chain(shape: tuple[int, ...], beta: float, chain: int, n_sweeps: int, seed: int) -> NDArray[np.uint8]:
     """Run one Ising chain from a random start.
 
     Site after site, the spin takes the value against the field h of its neighbours if u < 1 / (1 + exp(2 beta |h|)),
@@ -113,7 +111,9 @@ def cluster_chain(
     for sweep in range(1, n_sweeps + 1):
         words = philox_words(seed, chain, (dims + 1) * n, sweep * stride).astype(np.int64).reshape(dims + 1, n)
         label = np.arange(n)
-        tied = [(i, j) for i in range(n) for a, j in enumerate(forward[i]) if spins[i] == spins[j] and words[a, i] < tie]
+        tied = [
+            (i, j) for i in range(n) for a, j in enumerate(forward[i]) if spins[i] == spins[j] and words[a, i] < tie
+        ]
         while True:  # the smallest site of each cluster
             before = label.copy()
             for i, j in tied:
@@ -122,54 +122,6 @@ def cluster_chain(
                 break
         spins = (words[dims, label] * n_states >> 32).astype(np.uint8)
     return spins
-
-
-def level_counts(shape: tuple[int, ...], n_states: int) -> NDArray[np.float64]:
-    """Count the configurations with k bonds between equal spins, by a transfer matrix site by site.
-
-    Parameters
-    ----------
-    shape : tuple of one or two int
-        Extents; the states of one row are enumerated, of the shorter one best last.
-    n_states : int
-        Number of states q.
-
-    Returns
-    -------
-    array, shape (n_bonds + 1,)
-        They add up to q^n_sites.  Cost q^(2 row) n_sites n_bonds.
-    """
-    rows, length = (1, shape[0]) if len(shape) == 1 else shape
-    q = n_states
-    n_bonds = math.prod(shape) * len(shape)
-    states = np.array(list(itertools.product(range(q), repeat=length)))
-    within = (states == np.roll(states, -1, axis=1)).sum(axis=1)
-    if len(shape) == 1:
-        return np.bincount(within, minlength=n_bonds + 1).astype(float)
-    total = np.zeros(n_bonds + 1)
-    size = q**length
-
-    def raised(counts: NDArray[np.float64], by: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Counts (size, levels), moved up by a number of levels for each state."""
-        moved = np.zeros_like(counts)
-        for step in np.unique(by):
-            chosen = by == step
-            moved[chosen, step:] = counts[chosen, : counts.shape[1] - step]
-        return moved
-
-    for first in range(size // q):  # the first spin is in state 0: all other ones are the same by symmetry
-        counts = np.zeros((size, n_bonds + 1))
-        counts[first, within[first]] = 1.0
-        for _ in range(1, rows):
-            for site in range(length):
-                # The spin of the new row takes the place of the old one, with a bond between them.
-                split = counts.reshape(q**site, q, q ** (length - 1 - site), n_bonds + 1)
-                new = np.repeat(split.sum(axis=1, keepdims=True), q, axis=1) - split
-                new[..., 1:] += split[..., :-1]
-                counts = new.reshape(size, n_bonds + 1)
-            counts = raised(counts, within)
-        total += q * raised(counts, (states == states[first]).sum(axis=1)).sum(axis=0)
-    return total
 
 
 def ising_log_partition_function(shape: tuple[int, int], beta: float) -> float:
