@@ -135,11 +135,11 @@ def test_restarts_skip_what_is_done(tmp_path):
     (tmp_path / "s" / "000004.nc").unlink()
     xr.testing.assert_identical(first, dg.sweep(product, GRID, store=tmp_path / "s"))
     seed = int(first.attrs["seed"])
-    with pytest.raises(ValueError, match="store must be empty or of this sweep, but .* has seed"):
+    with pytest.raises(ValueError, match=r"store must be empty or of this sweep, but .* has seed"):
         dg.sweep(product, GRID, store=tmp_path / "s", seed=seed + 1)
-    with pytest.raises(ValueError, match="store must be empty or of this sweep, but .* has grid"):
+    with pytest.raises(ValueError, match=r"store must be empty or of this sweep, but .* has grid"):
         dg.sweep(product, GRID | {"load": [0.5]}, store=tmp_path / "s")
-    with pytest.raises(ValueError, match="store must be empty or of this sweep, but .* has function"):
+    with pytest.raises(ValueError, match=r"store must be empty or of this sweep, but .* has function"):
         dg.sweep(fails_at, GRID, store=tmp_path / "s")
 
 
@@ -181,9 +181,9 @@ def test_processes_give_the_same_after_an_interrupt(tmp_path):
 def test_a_dead_process_fails_its_points_and_a_restart_does_them(tmp_path):
     function = functools.partial(dies_once, folder=str(tmp_path))
     grid = {"n": range(8)}
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        with pytest.warns(RuntimeWarning, match="BrokenProcessPool"):
-            found = dg.sweep(function, grid, executor=pool, store=tmp_path / "s")
+    started = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=started) as pool, pytest.warns(RuntimeWarning, match="BrokenProcessPool"):
+        found = dg.sweep(function, grid, executor=pool, store=tmp_path / "s")
     assert (found["failure"] == "").values.tolist() == [True] * 5 + [False] * 3
     with ThreadPoolExecutor(2) as pool:
         found = dg.sweep(function, grid, executor=pool, store=tmp_path / "s")

@@ -53,7 +53,7 @@ def sweep(
         gives a Dataset, a DataArray, a number, an `Estimate`, or a dict of numbers.  Executors that start processes
         need one that can be imported, and give further arguments by `functools.partial`.
     grid : dict of str to sequence
-        Distinct numbers, or distinct texts, for each name; the sweep has their product, the last name being the fastest.
+        Distinct numbers, or distinct texts, for each name; the sweep has their product, the last name being fastest.
     executor : concurrent.futures.Executor, optional
         Any: ``ProcessPoolExecutor(mp_context=get_context("spawn"))``, ``mpi4py.futures.MPIPoolExecutor``,
         ``dask.distributed.Client(...).get_executor()``.  Default: one point after the other, here.
@@ -264,7 +264,7 @@ def _joined(results: Sequence[xr.Dataset | None], axes: Mapping[str, list[Any]])
         data = values.values.astype(str) if kinds.get(name) in ("U", "O", "T") else values.values
         variables[name] = ((*axes, *values.dims[1:]), data.reshape(shape + data.shape[1:]), variable.attrs)
     own = {name: coordinate for name, coordinate in flat.coords.items() if name in flat.dims}
-    return xr.Dataset(variables, own | {name: values for name, values in axes.items()})
+    return xr.Dataset(variables, own | dict(axes))
 
 
 # ---- Arguments
@@ -318,7 +318,8 @@ class _Store:
         for name, value in wanted.items():
             if label.get(name) != value:
                 raise ValueError(
-                    f"store must be empty or of this sweep, but {self._folder} has {name} {label.get(name)!r}, not {value!r}"
+                    f"store must be empty or of this sweep, but {self._folder} has {name} {label.get(name)!r}, "
+                    f"not {value!r}"
                 )
         return int(label["seed"])
 

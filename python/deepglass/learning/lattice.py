@@ -369,8 +369,8 @@ def level_counts(shape: int | Sequence[int], n_states: int = 2) -> Array:
     if len(extents) == 2 and q ** min(extents) <= _MOST_ROW_STATES and math.prod(extents) * math.log10(q) < 300.0:
         return _plane_counts(max(extents), min(extents), q).copy()
     raise ValueError(
-        f"shape must be a ring of at most {_MOST_RING} sites, or rows with at most {_MOST_ROW_STATES} states, fewer than "
-        f"1e300 configurations in all; got {extents} with {q} states"
+        f"shape must be a ring of at most {_MOST_RING} sites, or rows with at most {_MOST_ROW_STATES} states, and have "
+        f"fewer than 1e300 configurations; got {extents} with {q} states"
     )
 
 
