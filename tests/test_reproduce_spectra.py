@@ -109,7 +109,7 @@ def test_kernel_spectra(tmp_path: Path, suffix: str) -> None:
 
 def test_without_images_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sklearn.datasets", None)
-    source, pictures = kernel_spectra._pictures(None)
+    source, pictures = kernel_spectra.named_images(None)
     assert source.startswith("no images given") and pictures.ndim == 2
 
 

@@ -7,6 +7,7 @@ from .dimension import intrinsic_dimension, nearest_distances
 from .gaussian_chain import GaussianChain, chain_bayes_error
 from .labels import HiddenManifold, KGlobal, KLocal, TeacherStudent
 from .lattice import Ising, Potts, level_counts
+from .softmax import softmax_regression
 
 __all__ = [
     "DataLaw",
@@ -23,4 +24,5 @@ __all__ = [
     "level_counts",
     "nearest_distances",
     "read_images",
+    "softmax_regression",
 ]

@@ -135,7 +135,7 @@ def _gaussian(n: int, draws: tuple[int, int]) -> xr.Dataset:
 # ---- Images
 
 
-def _pictures(path: Path | None) -> tuple[str, Array]:
+def named_images(path: Path | None) -> tuple[str, Array]:
     """Images (n, pixels) and where they are from."""
     if path is not None:
         return Path(path).stem, read_images(path)[0]
@@ -162,7 +162,7 @@ def _prepared(pictures: Array, whiten: bool) -> Array:
 
 def _images(path: Path | None, n: int, draws: int) -> xr.Dataset:
     """Both kernels of images, centred and whitened."""
-    source, pictures = _pictures(path)
+    source, pictures = named_images(path)
     rng = np.random.default_rng([5, n])
     n = min(n, 600, len(pictures) // 2)
     chosen = rng.choice(len(pictures), n, replace=False)
