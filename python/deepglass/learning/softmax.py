@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["softmax_regression"]
 
+_SMALL_STEP = 1e-3
 _CONVERGED = 1e-9  # of the gradient of the mean loss, for features of unit variance
 
 
@@ -120,16 +121,14 @@ def softmax_regression(
     start = np.zeros((n_classes - 1) * width)
     options = {"gtol": _CONVERGED, "maxiter": 500, "max_trust_radius": 1e3}
     found = minimize(loss, start, jac=True, hess=hessian, method="trust-exact", options=options)
-    residual = float(np.abs(found.jac).max())
-    if residual > _CONVERGED:
-        # The last steps may lie below the rounding of the loss; the gradient says more.
-        step = np.linalg.lstsq(hessian(found.x), found.jac, rcond=None)[0]
-        slope = loss(found.x - step)[1]
-        if np.abs(slope).max() < residual:
-            found.x, residual = found.x - step, float(np.abs(slope).max())
-    scores = logits(found.x)
-    value = loss(found.x)[0]
-    converged = residual <= 100 * _CONVERGED and bool(np.abs(found.x).max() < 1e3)
+    # One more step of Newton: the last ones may lie below the rounding of the loss.  Where classes can be separated
+    # the minimum is at infinity, gradient and curvature vanish together, and steps do not become small.
+    step = np.linalg.lstsq(hessian(found.x), found.jac, rcond=1e-15)[0]
+    best = min((found.x, found.x - step), key=lambda at: float(np.abs(loss(at)[1]).max()))
+    value, slope = loss(best)
+    residual = float(np.abs(slope).max())
+    scores = logits(best)
+    converged = residual <= _CONVERGED and bool((np.abs(step) <= _SMALL_STEP * (1.0 + np.abs(best))).all())
     if not converged:
         message = f"softmax_regression found no minimum: residual {residual:.1e}, loss {value:.1e}"
         warnings.warn(message, ConvergenceWarning, stacklevel=2)
@@ -141,8 +140,8 @@ def softmax_regression(
         unscale[:-1, :-1] /= scale[:, np.newaxis]
         unscale[-1, :-1] = -mean / scale
     to_own = np.einsum("ab,ij->aibj", to_mean, unscale).reshape(n_classes * width, n_classes * width)[:, width:]
-    own = (to_own @ found.x).reshape(n_classes, width)
-    covariance = to_own @ np.linalg.pinv(len(x) * hessian(found.x), hermitian=True) @ to_own.T
+    own = (to_own @ best).reshape(n_classes, width)
+    covariance = to_own @ np.linalg.pinv(len(x) * hessian(best), hermitian=True) @ to_own.T
     error = np.sqrt(np.maximum(np.diag(covariance), 0.0)).reshape(n_classes, width)
     variables: dict[str, Any] = {
         "biases": ("class", own[:, -1]),
