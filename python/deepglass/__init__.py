@@ -10,9 +10,10 @@ from ._core import NumericalError
 from ._core import version as __version__
 from ._warnings import ConvergenceWarning, UnphysicalWarning
 from .io import load, save
+from .sweep import sweep
 
 if TYPE_CHECKING:
-    from . import contour, fisher, io, kernels, mc, meanfield, parisi, plot, spectra, stats
+    from . import contour, fisher, io, kernels, learning, mc, meanfield, parisi, plot, spectra, stats
 
 __all__ = [
     "ConvergenceWarning",
@@ -23,6 +24,7 @@ __all__ = [
     "fisher",
     "io",
     "kernels",
+    "learning",
     "load",
     "mc",
     "meanfield",
@@ -31,6 +33,7 @@ __all__ = [
     "save",
     "spectra",
     "stats",
+    "sweep",
 ]
 
 

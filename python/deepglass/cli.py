@@ -36,7 +36,10 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("reproduced"), metavar="DIR", help="folder (default: reproduced)"
     )
     reproduce.add_argument(
-        "--images", type=Path, metavar="FILE", help="images (.npy, .npz) for kernel-spectra, fisher, natural-gradient"
+        "--images",
+        type=Path,
+        metavar="FILE",
+        help="images (.npy, .npz) for kernel-spectra, fisher, natural-gradient, dimension",
     )
     return parser
 

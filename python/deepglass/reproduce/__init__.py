@@ -30,8 +30,10 @@ _NAMES = (
     "fisher",
     "natural-gradient",
     "ntk",
+    "temperature",
+    "dimension",
 )
-_WITH_IMAGES = ("kernel-spectra", "fisher", "natural-gradient")
+_WITH_IMAGES = ("kernel-spectra", "fisher", "natural-gradient", "dimension")
 
 
 def names() -> list[str]:
@@ -62,7 +64,7 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     quick : bool
         Coarser, within two minutes on two cores.
     images : Path, optional
-        For "kernel-spectra", "fisher" and "natural-gradient", ignored by the others: a file .npy or .npz of images,
+        For "kernel-spectra", "fisher", "natural-gradient" and "dimension", ignored by the others: a file .npy or .npz of images,
         shape (images, pixels, ...), in .npz with their classes as array "labels".  Default: the digits of
         scikit-learn, or Gaussian data without it.
 

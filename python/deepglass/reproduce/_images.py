@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from ..learning import read_images
 
 __all__ = ["Pictures", "load_pictures"]
 
@@ -38,8 +40,9 @@ class Pictures(NamedTuple):
 def load_pictures(path: Path | None) -> Pictures:
     """Images of a file .npy or .npz (arrays "images" and "labels"); None: digits of scikit-learn, or Gaussian data."""
     if path is not None:
-        pixels, labels = _read(Path(path))
-        return Pictures(Path(path).stem, pixels, _classes(pixels) if labels is None else labels)
+        pixels, labels = read_images(path)
+        classes = _classes(pixels) if labels is None else np.unique(labels, return_inverse=True)[1] % _CLASSES
+        return Pictures(Path(path).stem, pixels, classes)
     try:
         digits = importlib.import_module("sklearn.datasets").load_digits()
     except ModuleNotFoundError:
@@ -49,25 +52,6 @@ def load_pictures(path: Path | None) -> Pictures:
     return Pictures(
         "digits of scikit-learn, 8 x 8", np.asarray(digits.data, float), np.asarray(digits.target, np.int64)
     )
-
-
-def _read(path: Path) -> tuple[Array, npt.NDArray[np.int64] | None]:
-    """The array "images" of a file, or the first of two or more dimensions, and the array "labels" if it has one."""
-    loaded: Any = np.load(path, allow_pickle=False)
-    labels = None
-    if not isinstance(loaded, np.ndarray):
-        names = [name for name in ("images", *loaded.files) if name in loaded.files and loaded[name].ndim >= 2]
-        if not names:
-            raise ValueError(f"images must be a file with an array of two or more dimensions, got {path.name}")
-        labels = loaded["labels"] if "labels" in loaded.files else None
-        loaded = loaded[names[0]]
-    if loaded.ndim < 2 or len(loaded) < 2:
-        raise ValueError(f"images must be an array (images, pixels, ...), got shape {loaded.shape}")
-    if labels is not None:
-        if labels.shape != (len(loaded),):
-            raise ValueError(f"labels must have shape ({len(loaded)},), got {labels.shape}")
-        labels = np.unique(labels, return_inverse=True)[1] % _CLASSES
-    return np.asarray(loaded.reshape(len(loaded), -1), float), labels
 
 
 def _classes(pixels: Array) -> npt.NDArray[np.int64]:
