@@ -12,7 +12,7 @@ from ._warnings import ConvergenceWarning, UnphysicalWarning
 from .io import load, save
 
 if TYPE_CHECKING:
-    from . import contour, fisher, io, kernels, mc, meanfield, parisi, plot, spectra, stats
+    from . import contour, fisher, io, kernels, learning, mc, meanfield, parisi, plot, spectra, stats
 
 __all__ = [
     "ConvergenceWarning",
@@ -23,6 +23,7 @@ __all__ = [
     "fisher",
     "io",
     "kernels",
+    "learning",
     "load",
     "mc",
     "meanfield",
