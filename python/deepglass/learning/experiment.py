@@ -122,7 +122,7 @@ def experiment(
     entropy = seed_entropy(seed)
     n_train = integer("n_train", n_train, 2, 2**31)
     n_repeats = integer("n_repeats", n_repeats, 1, 2**20)
-    inputs, labels, test_inputs, test_labels = _samples(
+    inputs, labels, test_inputs, test_labels = samples(
         dataset, n_train, integer("n_test", n_test, 1, 2**31), child_seed(entropy, _DATA)
     )
     candidates, total = _plan(learning_rate, n_rates, n_rounds)
@@ -216,7 +216,7 @@ def experiment(
     return result
 
 
-def _samples(
+def samples(
     dataset: Draw | tuple[npt.ArrayLike, npt.ArrayLike], n_train: int, n_test: int, seed: int
 ) -> tuple[Array, npt.NDArray[Any], Array, npt.NDArray[Any]]:
     """Training and test samples."""

@@ -474,12 +474,12 @@ def _collected(problem: Problem, ends: dict[int, _End]) -> Trained:
     )
 
 
-def _losses(problem: Problem, outputs: Any, targets: Any) -> Any:
+def losses(loss: str, outputs: Any, targets: Any) -> Any:
     """Loss of each sample; outputs (..., n_outputs), targets (...)."""
     torch = require("torch")
-    if problem.loss == "cross_entropy":
+    if loss == "cross_entropy":
         return outputs.logsumexp(-1) - outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    if problem.loss == "squared":
+    if loss == "squared":
         return 0.5 * (outputs[..., 0] - targets) ** 2
     return 0.5 * torch.relu(1.0 - outputs[..., 0] * targets) ** 2
 
@@ -530,14 +530,14 @@ class Stack:
                 self.biases[layer].sub_(d.sum(1, keepdim=True))
 
 
-def slopes(problem: Problem, outputs: Any, targets: Any) -> Any:
+def slopes(loss: str, outputs: Any, targets: Any) -> Any:
     """Derivatives of the loss of each sample by the outputs (network, sample, n_outputs)."""
     torch = require("torch")
-    if problem.loss == "cross_entropy":
+    if loss == "cross_entropy":
         delta = outputs.softmax(-1)
         return delta.scatter_add_(-1, targets.unsqueeze(-1), delta.new_full((1, 1, 1), -1.0).expand(*targets.shape, 1))
     y = targets.unsqueeze(-1)
-    return outputs - y if problem.loss == "squared" else -y * torch.relu(1.0 - y * outputs)
+    return outputs - y if loss == "squared" else -y * torch.relu(1.0 - y * outputs)
 
 
 @dataclass
@@ -614,7 +614,7 @@ class _Batch:
         for rows, step in zip(torch.from_numpy(index), steps, strict=True):
             x, y = self.select(rows)
             values = self.stack.forward(x)
-            delta = slopes(problem, values[-1], y).mul_(step)
+            delta = slopes(problem.loss, values[-1], y).mul_(step)
             self.stack.descend(values, delta, problem.rate_factors, problem.parametrisation == "standard")
         for place in self.places:
             place.epochs += 1
@@ -635,7 +635,7 @@ class _Batch:
             there = torch.arange(begin, begin + some.shape[1]) < sizes[:, None]
             x, y = self.select(some, index)
             outputs = stack.forward(x)[-1]
-            loss += torch.where(there, _losses(problem, outputs, y), 0.0).sum(1, dtype=torch.float64)
+            loss += torch.where(there, losses(problem.loss, outputs, y), 0.0).sum(1, dtype=torch.float64)
             if problem.centred:
                 outputs, y = outputs - (y - self.targets[some]).unsqueeze(-1), self.targets[some]
             wrong += (_wrong(problem, outputs, y) & there).sum(1)
@@ -719,7 +719,7 @@ def _modules(problem: Problem, report: Report) -> dict[int, _End]:
                 y = targets[:n_first]
                 outputs = output(inputs[:n_first])
                 return (
-                    float(_losses(problem, outputs, y).mean(dtype=torch.float64)),
+                    float(losses(problem.loss, outputs, y).mean(dtype=torch.float64)),
                     float(_wrong(problem, outputs, y).mean(dtype=torch.float64)),
                 )
 
@@ -728,7 +728,7 @@ def _modules(problem: Problem, report: Report) -> dict[int, _End]:
             for order, weight in zip(*map(torch.from_numpy, problem.minibatches(network, rng)), strict=True):
                 here = place[order]
                 optimizer.zero_grad()
-                loss = (_losses(problem, output(inputs[here]), targets[here]) * weight).sum()
+                loss = (losses(problem.loss, output(inputs[here]), targets[here]) * weight).sum()
                 loss.backward()
                 optimizer.step()
             epochs += 1
