@@ -240,17 +240,17 @@ def test_wide_networks_are_the_kernel(torch):
     distance = []
     for width in (64, 1024):
         trained = learning.train(
-            x, y, range(4), 0.5, hidden_layers=1, width=width, loss="squared", parametrisation="ntk", centred=True,
-            stop_loss=1e-6, max_epochs=100_000, batch=15, dtype="float64", threads=1,
+            x, y, range(8), 0.5, hidden_layers=1, width=width, loss="squared", parametrisation="ntk", centred=True,
+            stop_loss=1e-4, max_epochs=100_000, batch=15, dtype="float64", threads=1,
         )  # fmt: skip
         assert set(trained.state) == {"fitted"}
         f = trained.outputs(x_test)[..., 0]
         distance.append(np.sqrt(np.mean((f - exact) ** 2) / np.mean(exact**2)))
-    assert distance[1] < 0.1 and 2.5 < distance[0] / distance[1] < 6.5  # 4
+    assert distance[1] < 0.15 and 2.0 < distance[0] / distance[1] < 8.0  # 4
 
 
 def test_lazy_sweep(torch):
-    data = lambda n, seed: (lambda x: (x, x[:, 0] * x[:, 1] > 0))(np.random.default_rng(seed).normal(size=(n, 5)))  # noqa: E731
+    data = learning.KLocal(5, k=2, seed=1)
     found = learning.lazy_sweep(data, 1, [20, 500], [0.2, 1.0, 1e5], 40, n_test=500, max_epochs=60, seed=1, threads=1)
     assert (found.state.sel(learning_rate=1e5) == "dead").all()
     assert np.isnan(found.test_error.sel(learning_rate=1e5)).all()
@@ -318,7 +318,7 @@ def test_losses_of_two_classes_refuse_three():
     [
         ({"n_train": 8}, "n_folds must be an integer from 2 to 8, got 10"),
         ({"n_train": 20}, "n_train must be below the number of samples, 20, got 20"),
-        ({"dataset": 3}, "dataset must be a callable"),
+        ({"dataset": 3}, r"dataset must be a DataLaw, a callable"),
         ({"dataset": lambda n, seed: (np.zeros((3, 2)), [0, 1, 2])}, "dataset must give inputs"),
         ({"learning_rate": []}, "learning_rate must be a number > 0 or some of them, got none"),
         ({"learning_rate": [0.1, -1.0]}, "learning_rate must be > 0, got -1.0"),

@@ -148,7 +148,9 @@ def test_widths(torch):
     assert 0.1 < float(found.test_error.sel(width=60)) < 0.4 and found.n_dead.sum() == 0
     with pytest.raises(ValueError, match=r"flipped must be from 0 to 1/2, got 0\.7"):
         learning.width_sweep(draw, [2], 10, flipped=0.7)
-    with pytest.raises(ValueError, match="draw must give labels of 2 classes, got 3"):
+    with pytest.raises(ValueError, match=r"dataset must be a DataLaw or a callable\(n, seed\)"):
+        learning.width_sweep((np.eye(2), [0, 1]), [2], 10)
+    with pytest.raises(ValueError, match="dataset must give labels of 2 classes, got 3"):
         learning.width_sweep(lambda n, seed: (np.eye(n), np.arange(n) % 3), [2], 10, n_repeats=2)
 
 

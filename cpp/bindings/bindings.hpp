@@ -38,6 +38,7 @@ void bind_spectra(py::module_& m);
 void bind_network_spectra(py::module_& m);
 void bind_contour(py::module_& m);
 void bind_contour_flux(py::module_& m);
+void bind_lattice(py::module_& m);
 
 inline void require(bool ok, const std::string& message) {
   if (!ok) throw std::invalid_argument(message);

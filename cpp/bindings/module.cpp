@@ -23,4 +23,5 @@ PYBIND11_MODULE(DEEPGLASS_MODULE, m, py::mod_gil_not_used()) {
   deepglass::bindings::bind_network_spectra(m);
   deepglass::bindings::bind_contour(m);
   deepglass::bindings::bind_contour_flux(m);
+  deepglass::bindings::bind_lattice(m);
 }

@@ -10,6 +10,7 @@ from ._core import NumericalError
 from ._core import version as __version__
 from ._warnings import ConvergenceWarning, UnphysicalWarning
 from .io import load, save
+from .sweep import sweep
 
 if TYPE_CHECKING:
     from . import contour, fisher, io, kernels, learning, mc, meanfield, parisi, plot, spectra, stats
@@ -32,6 +33,7 @@ __all__ = [
     "save",
     "spectra",
     "stats",
+    "sweep",
 ]
 
 

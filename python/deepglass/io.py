@@ -67,14 +67,19 @@ def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> None:
     # HDF5 fails badly on a full disk (its handle cannot be closed any more); Python's own files do not.
     content = BytesIO()
     dataset.to_netcdf(content, engine="h5netcdf")
-    folder, name = os.path.split(final)
+    replace_file(final, content.getbuffer())
+
+
+def replace_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
+    """Write a file beside `path` and move it over it: there is the old one or the new one, whole."""
+    folder, name = os.path.split(path)
     partial = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
     try:
         with open(partial, "xb") as file:
-            file.write(content.getbuffer())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, final)
+        os.replace(partial, path)
     except BaseException:
         if os.path.exists(partial):
             os.unlink(partial)

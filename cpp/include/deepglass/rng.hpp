@@ -168,16 +168,21 @@ inline Lanes every(std::uint64_t x) {
 
 constexpr int kTile = 32;  // blocks made in one go; of no effect on the numbers
 
-struct Tile {
-  std::uint64_t word[4][kTile];  // lower halves only
+template <int kBlocks>
+struct Blocks {
+  std::uint64_t word[4][kBlocks];  // lower halves only
 };
+using Tile = Blocks<kTile>;
 
-inline void philox_tile(std::uint64_t seed, std::uint64_t stream, std::uint64_t position, Tile& tile) {
+template <int kBlocks>
+inline void philox_tile(std::uint64_t seed, std::uint64_t stream, std::uint64_t position,
+                        Blocks<kBlocks>& tile) {
   constexpr int kGroup = 2;  // hides the latency of the multiplications
+  static_assert(kBlocks % (kGroup * kPhiloxWidth) == 0, "whole vectors");
   constexpr std::uint64_t kCount[8] = {0, 1, 2, 3, 4, 5, 6, 7};
   Lanes count;
   std::memcpy(&count, kCount, sizeof count);
-  for (int at = 0; at < kTile; at += kGroup * kPhiloxWidth) {
+  for (int at = 0; at < kBlocks; at += kGroup * kPhiloxWidth) {
     Lanes c0[kGroup], c1[kGroup], c2[kGroup], c3[kGroup];
     for (int g = 0; g < kGroup; ++g) {
       c0[g] = every(position + static_cast<std::uint64_t>(at + g * kPhiloxWidth)) + count;

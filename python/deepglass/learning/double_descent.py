@@ -16,7 +16,7 @@ M. Belkin, D. Hsu, S. Ma, S. Mandal, arXiv:1812.11118.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -28,6 +28,8 @@ from ..io import provenance
 from ..meanfield import Activation
 from ..meanfield import activation as make_activation
 from ..random import SeedLike, child_seed, seed_entropy
+from .data import DataLaw
+from .experiment import Draw, drawing
 from .training import labelled, train
 
 if TYPE_CHECKING:
@@ -249,7 +251,7 @@ def _counts(name: str, value: Any) -> npt.NDArray[np.int64]:
 
 
 def width_sweep(
-    draw: Callable[[int, int], tuple[npt.ArrayLike, npt.ArrayLike]],
+    dataset: DataLaw | Draw,
     widths: Sequence[int],
     n_train: int,
     *,
@@ -274,7 +276,7 @@ def width_sweep(
 
     Parameters
     ----------
-    draw : callable(n, seed)
+    dataset : DataLaw or callable(n, seed)
         Gives n samples, inputs (n, n_inputs) and labels (n,) of two classes.
     widths : sequence of int >= 1
         Units of each hidden layer.
@@ -304,12 +306,8 @@ def width_sweep(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from deepglass.learning import width_sweep
-    >>> def plane(n, seed):
-    ...     x = np.random.default_rng(seed).normal(size=(n, 5))
-    ...     return x, x[:, 0] > 0
-    >>> found = width_sweep(plane, [2, 20], 50, n_repeats=3, max_epochs=50, seed=1)
+    >>> from deepglass.learning import KLocal, width_sweep
+    >>> found = width_sweep(KLocal(5, k=1, seed=1), [2, 20], 50, n_repeats=3, max_epochs=50, seed=1)
     >>> found.n_parameters.values.tolist(), bool((found.test_error < 0.3).all())
     ([15, 141], True)
     """
@@ -320,6 +318,9 @@ def width_sweep(
     n_repeats = integer("n_repeats", n_repeats, 2, 2**20)
     flipped = number("flipped", flipped, "from 0 to 1/2", lambda value: 0.0 <= value <= 0.5)
     counts = _counts("widths", widths)
+    draw = drawing(dataset)
+    if draw is None:
+        raise ValueError("dataset must be a DataLaw or a callable(n, seed)")
     entropy = seed_entropy(seed)
     x_test, y_test = labelled(*draw(n_test, child_seed(entropy, 0)))
     inputs, labels = [], []
@@ -328,7 +329,7 @@ def width_sweep(
         x, y = labelled(*draw(n_train, own))
         classes = np.unique(y)
         if len(classes) != 2:
-            raise ValueError(f"draw must give labels of 2 classes, got {len(classes)}")
+            raise ValueError(f"dataset must give labels of 2 classes, got {len(classes)}")
         turned = np.random.default_rng(child_seed(own, 0)).random(n_train) < flipped
         inputs.append(x)
         labels.append(np.where(turned, classes[::-1][(y == classes[1]).astype(int)], y))
@@ -369,7 +370,7 @@ def width_sweep(
         provenance(
             "deepglass.learning.width_sweep",
             {
-                "draw": draw, "n_train": n_train, "hidden_layers": hidden_layers, "flipped": flipped,
+                "dataset": repr(dataset), "n_train": n_train, "hidden_layers": hidden_layers, "flipped": flipped,
                 "learning_rate": learning_rate, "stop_loss": stop_loss, "max_epochs": max_epochs, "batch": batch,
                 "n_repeats": n_repeats, "n_test": n_test,
             },

@@ -14,6 +14,7 @@ from .._progress import Progress, reporting
 from ..io import provenance
 from ..random import SeedLike, child_seed, seed_entropy
 from ._torch import require
+from .data import DataLaw
 from .training import Trainer, labelled, train
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ __all__ = ["experiment"]
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Draw: TypeAlias = Callable[[int, int], tuple[npt.ArrayLike, npt.ArrayLike]]
+DataSet: TypeAlias = DataLaw | Draw | tuple[npt.ArrayLike, npt.ArrayLike]
 
 _DATA, _FOLDS, _SEARCH, _RUNS, _REPEATS = range(5)  # children of the seed
 
 
 def experiment(
-    dataset: Draw | tuple[npt.ArrayLike, npt.ArrayLike],
+    dataset: DataSet,
     hidden_layers: int,
     width: int,
     n_train: int,
@@ -56,9 +58,9 @@ def experiment(
 
     Parameters
     ----------
-    dataset : callable(n, seed) or pair (inputs, labels)
-        Draws n samples, inputs (n, n_inputs) and labels (n,); or arrays, from the rows of which training and test
-        samples are drawn.
+    dataset : DataLaw, callable(n, seed) or pair (inputs, labels)
+        A law, or what draws n samples, inputs (n, n_inputs) and labels (n,); or arrays, from the rows of which training
+        and test samples are drawn.
     hidden_layers, width : int
         Number of hidden layers (depth - 1), units of each.
     n_train : int
@@ -108,12 +110,9 @@ def experiment(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from deepglass.learning import experiment
-    >>> def plane(n, seed):
-    ...     x = np.random.default_rng(seed).normal(size=(n, 5))
-    ...     return x, x[:, 0] > 0
-    >>> found = experiment(plane, 1, 20, 100, learning_rate=[0.05, 0.5], n_folds=5, n_repeats=2, seed=1)
+    >>> from deepglass.learning import KLocal, experiment
+    >>> law = KLocal(5, k=1, seed=1)
+    >>> found = experiment(law, 1, 20, 100, learning_rate=[0.05, 0.5], n_folds=5, n_repeats=2, seed=1)
     >>> found.validation_error.sizes["fold"], found.state.values.tolist(), bool(found.mean_test_error < 0.15)
     (5, ['fitted', 'fitted'], True)
     """
@@ -202,7 +201,8 @@ def experiment(
         attrs=provenance(
             "deepglass.learning.experiment",
             {
-                "dataset": dataset if callable(dataset) else "arrays", "n_train": n_train, "n_test": len(test_inputs),
+                "dataset": repr(dataset) if drawing(dataset) else "arrays", "n_train": n_train,
+                "n_test": len(test_inputs),
                 "learning_rate": learning_rate, "rate_range": rate_range, "n_rates": n_rates, "n_rounds": n_rounds,
                 "n_folds": n_folds, "n_repeats": n_repeats, "trainer": trainer, **options,
             },
@@ -216,15 +216,28 @@ def experiment(
     return result
 
 
+def drawing(dataset: Any) -> Draw | None:
+    """What draws samples, unless the data set is arrays."""
+    if not isinstance(dataset, DataLaw):
+        return dataset if callable(dataset) else None
+
+    def draw(n: int, seed: int) -> tuple[npt.ArrayLike, npt.ArrayLike]:
+        drawn = dataset.draw(n, seed=seed)
+        return drawn["inputs"].values, drawn["labels"].values
+
+    return draw
+
+
 def samples(
-    dataset: Draw | tuple[npt.ArrayLike, npt.ArrayLike], n_train: int, n_test: int, seed: int
+    dataset: DataSet, n_train: int, n_test: int, seed: int
 ) -> tuple[Array, npt.NDArray[Any], Array, npt.NDArray[Any]]:
     """Training and test samples."""
-    if callable(dataset):
-        (x, y), (x_test, y_test) = (dataset(n, child_seed(seed, k)) for k, n in enumerate((n_train, n_test)))
+    draw = drawing(dataset)
+    if draw is not None:
+        (x, y), (x_test, y_test) = (draw(n, child_seed(seed, k)) for k, n in enumerate((n_train, n_test)))
     else:
         if not (isinstance(dataset, tuple | list) and len(dataset) == 2):
-            raise ValueError("dataset must be a callable(n, seed) or a pair of arrays, inputs and labels")
+            raise ValueError("dataset must be a DataLaw, a callable(n, seed) or a pair of arrays, inputs and labels")
         x, y = labelled(*dataset)
         if n_train >= len(x):
             raise ValueError(f"n_train must be below the number of samples, {len(x)}, got {n_train}")

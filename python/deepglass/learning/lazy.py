@@ -23,7 +23,7 @@ from .._progress import Progress, reporting
 from ..io import provenance
 from ..kernels import ntk_classification
 from ..random import SeedLike, child_seed, seed_entropy
-from .experiment import Draw, samples
+from .experiment import DataSet, drawing, samples
 from .training import Trained, train
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = ["lazy_sweep", "two_local_network"]
 
 
 def lazy_sweep(
-    dataset: Draw | tuple[npt.ArrayLike, npt.ArrayLike],
+    dataset: DataSet,
     hidden_layers: int,
     widths: Sequence[int],
     learning_rates: Sequence[float],
@@ -55,7 +55,7 @@ def lazy_sweep(
 
     Parameters
     ----------
-    dataset : callable(n, seed) or pair (inputs, labels)
+    dataset : DataLaw, callable(n, seed) or pair (inputs, labels)
         As for `experiment`; labels of two classes.
     hidden_layers : int >= 1
         Number of hidden layers.
@@ -87,12 +87,9 @@ def lazy_sweep(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from deepglass.learning import lazy_sweep
-    >>> def product(n, seed):
-    ...     x = np.random.default_rng(seed).normal(size=(n, 5))
-    ...     return x, x[:, 0] * x[:, 1] > 0
-    >>> found = lazy_sweep(product, 1, [10, 400], [0.5], 40, n_test=500, max_epochs=100, n_repeats=2, seed=1)
+    >>> from deepglass.learning import KLocal, lazy_sweep
+    >>> law = KLocal(5, k=2, seed=1)
+    >>> found = lazy_sweep(law, 1, [10, 400], [0.5], 40, n_test=500, max_epochs=100, n_repeats=2, seed=1)
     >>> moved = found.displacement.mean(["repeat", "learning_rate"])
     >>> bool(moved.sel(width=400) < 0.5 * moved.sel(width=10))
     True
@@ -142,7 +139,7 @@ def lazy_sweep(
         provenance(
             "deepglass.learning.lazy_sweep",
             {
-                "dataset": dataset if callable(dataset) else "arrays", "hidden_layers": hidden_layers,
+                "dataset": repr(dataset) if drawing(dataset) else "arrays", "hidden_layers": hidden_layers,
                 "n_train": n_train, "n_test": n_test, "stop_loss": stop_loss, "max_epochs": max_epochs,
                 "batch": batch, "n_repeats": n_repeats, "ridge": ridge,
             },
