@@ -21,6 +21,10 @@ _NAMES = (
     "sign-problem",
     "parisi",
     "perceptron",
+    "depth-locality",
+    "lazy-feature",
+    "double-descent",
+    "jamming",
 )
 
 
@@ -64,6 +68,9 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     ------
     ValueError
         If the name is unknown.
+    ModuleNotFoundError
+        Without the extra ``learning``, for the items that train networks: "depth-locality", "lazy-feature",
+        "double-descent", "jamming".
 
     Examples
     --------
