@@ -16,7 +16,6 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -101,8 +100,15 @@ class Cell(Experiment):
         io.save(result, path)
 
 
-def _cells(depths: tuple[int, ...], n_instances: int, *settings: Any) -> tuple[Cell, ...]:
-    return tuple(Cell(*setting, depth, rates, n_instances) for *setting, rates in settings for depth in depths)
+_Setting = tuple[str, int, int, int, int, tuple[float, ...]]
+
+
+def _cells(depths: tuple[int, ...], n_instances: int, *settings: _Setting) -> tuple[Cell, ...]:
+    return tuple(
+        Cell(label, k, n_inputs, n_train, width, depth, rates, n_instances)
+        for label, k, n_inputs, n_train, width, rates in settings
+        for depth in depths
+    )
 
 
 _QUICK = _cells(

@@ -217,9 +217,9 @@ def _figure(loads: dict[Load, xr.Dataset], walks: dict[Walk, xr.Dataset]) -> Fig
         mine = {load: result for load, result in loads.items() if load.width == width}
         for ax, name in ((left, "fraction"), (middle, "loss")):
             values = [_fraction(load, r) if name == "fraction" else r["loss"] for load, r in mine.items()]
-            x = [load.load for load in mine]
-            ax.plot(x, [float(v.mean()) for v in values], color=f"C{i}", label=f"$d=h={width}$")
-            for a, v in zip(x, values, strict=True):
+            loading = [load.load for load in mine]
+            ax.plot(loading, [float(v.mean()) for v in values], color=f"C{i}", label=f"$d=h={width}$")
+            for a, v in zip(loading, values, strict=True):
                 ax.plot(np.full(v.size, a), v, color=f"C{i}", marker="o", linestyle="", alpha=0.5, label="_")
     x = np.array([0.0, max(load.load for load in loads)])
     left.plot(x, x, color="0.5", linestyle=":", label="no margin satisfied")
@@ -238,9 +238,8 @@ def _figure(loads: dict[Load, xr.Dataset], walks: dict[Walk, xr.Dataset]) -> Fig
     for walk, result in walks.items():
         mean = result["displacement"].mean("instance")
         for wait, shade in zip(walk.waiting_times, shades, strict=False):
-            values = mean.sel(waiting_time=wait)
             right.plot(
-                result["lag"], np.maximum(values, _FLOOR), color=shade, linestyle=styles[walk],
+                result["lag"], np.maximum(mean.sel(waiting_time=wait), _FLOOR), color=shade, linestyle=styles[walk],
                 label=f"$P/N={walk.load:g}$, $t_w={wait}$",
             )  # fmt: skip
     right.set(
