@@ -109,14 +109,14 @@ def test_kernel_spectra(tmp_path: Path, suffix: str) -> None:
 
 def test_without_images_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sklearn.datasets", None)
-    source, pictures = kernel_spectra._pictures(None)
+    source, pictures = kernel_spectra.named_images(None)
     assert source.startswith("no images given") and pictures.ndim == 2
 
 
 def test_files_without_images(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", labels=np.arange(3))
     with pytest.raises(ValueError, match=r"two or more dimensions, got a\.npz"):
-        kernel_spectra._read(tmp_path / "a.npz")
+        dg.learning.read_images(tmp_path / "a.npz")
     np.save(tmp_path / "b.npy", np.arange(3))
     with pytest.raises(ValueError, match=r"got shape \(3,\)"):
-        kernel_spectra._read(tmp_path / "b.npy")
+        dg.learning.read_images(tmp_path / "b.npy")

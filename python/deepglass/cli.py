@@ -35,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument(
         "--output", type=Path, default=Path("reproduced"), metavar="DIR", help="folder (default: reproduced)"
     )
-    reproduce.add_argument("--images", type=Path, metavar="FILE", help="images (.npy, .npz) for kernel-spectra")
+    reproduce.add_argument(
+        "--images", type=Path, metavar="FILE", help="images (.npy, .npz) for kernel-spectra, dimension"
+    )
     return parser
 
 

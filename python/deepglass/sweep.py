@@ -170,9 +170,9 @@ def _compute(function: Callable[..., Any], point: dict[str, Any], seed: int, thr
     given = {"seed": seed, "threads": threads}
     bound = function.keywords if isinstance(function, functools.partial) else {}
     try:
-        known = inspect.signature(function).parameters
+        known = set(inspect.signature(function).parameters)
     except ValueError:  # of some functions of C
-        known = {}
+        known = set()
     try:
         extra = {name: value for name, value in given.items() if name in known and name not in bound}
         return _dataset(function(**point, **extra), tuple(point))
@@ -219,9 +219,9 @@ def _outcomes(
                 yield index, _Failure.of(error)
         for future in as_completed(futures):
             index = futures.pop(future)
-            error = future.exception()
-            if isinstance(error, Exception):  # of the executor: a dead process, a function that cannot be sent
-                yield index, _Failure.of(error)
+            failed = future.exception()
+            if isinstance(failed, Exception):  # of the executor: a dead process, a function that cannot be sent
+                yield index, _Failure.of(failed)
             else:
                 yield index, future.result()
     except KeyboardInterrupt:  # what has been finished meanwhile is kept
@@ -249,8 +249,8 @@ def _joined(results: Sequence[xr.Dataset | None], axes: Mapping[str, list[Any]])
     empty: dict[str, Any] = {"b": False, "U": "", "O": "", "S": b"", "T": ""}
     filled = {name: empty.get(kind, np.nan) for name, kind in kinds.items()}
     parts = []
-    for one in results:
-        part = xr.Dataset() if one is None else one.reset_coords([c for c in one.coords if c not in one.dims])
+    for one in (xr.Dataset() if result is None else result for result in results):
+        part = one.reset_coords([c for c in one.coords if c not in one.dims])
         numbered = {name: np.arange(part.sizes[name]) for name in counted if name in part.sizes}
         parts.append(part.assign_coords(numbered).assign(__any__=0))
     flat = xr.concat(

@@ -190,7 +190,8 @@ struct Counter {
   Counter() {
     for (Bits& p : plane) p = Bits::all(0);
   }
-  void add(Bits carry) {
+  void add(const Bits& bit) {
+    Bits carry = bit;
     for (Bits& p : plane) {
       const Bits next = p & carry;
       p = p ^ carry;
@@ -405,7 +406,8 @@ class PottsClusters final : public Chains {
     for (Index i = 0; i < n; ++i) {
       for (Index a = 0; a < dims; ++a) {
         const std::int32_t j = lattice().neighbours(i)[a];
-        if (spins[i] != spins[j] || words[static_cast<std::size_t>(a * n + i)] >= tie) continue;
+        const bool equal = spins[i] == spins[j], chosen = words[static_cast<std::size_t>(a * n + i)] < tie;
+        if (!(equal & chosen)) continue;  // one branch: neither can be foreseen
         const std::int32_t r = root(static_cast<std::int32_t>(i)), s = root(j);
         up[std::max(r, s)] = std::min(r, s);
       }

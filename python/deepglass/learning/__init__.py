@@ -15,6 +15,7 @@ from .labels import HiddenManifold, KGlobal, KLocal, TeacherStudent
 from .lattice import Ising, Potts, level_counts
 from .lazy import lazy_sweep, two_local_network
 from .noise import noise_factor, step_variance
+from .softmax import softmax_regression
 from .training import Trained, train, train_one_by_one
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "nearest_distances",
     "noise_factor",
     "read_images",
+    "softmax_regression",
     "step_variance",
     "train",
     "train_one_by_one",

@@ -116,8 +116,8 @@ class Images(DataLaw):
     [0, 1, 1]
     """
 
-    images: npt.ArrayLike | str | os.PathLike[str]
-    labels: npt.ArrayLike | None = None
+    images: Any
+    labels: Any = None
 
     def __post_init__(self) -> None:
         """Read and check; images become rows of floats."""
@@ -137,13 +137,12 @@ class Images(DataLaw):
     @property
     def n_inputs(self) -> int:  # type: ignore[override]
         """Pixels of an image."""
-        return int(np.shape(self.images)[1])  # type: ignore[arg-type]
+        return int(self.images.shape[1])
 
     def _draw(self, n_samples: int, seed: int) -> dict[str, npt.NDArray[Any]]:
-        images, labels = np.asarray(self.images), np.asarray(self.labels)
-        integer("n_samples", n_samples, 1, len(images))
-        chosen = np.argsort(uniform(len(images), seed, 0), kind="stable")[:n_samples]
-        return {"inputs": images[chosen], "labels": labels[chosen]}
+        integer("n_samples", n_samples, 1, len(self.images))
+        chosen = np.argsort(uniform(len(self.images), seed, 0), kind="stable")[:n_samples]
+        return {"inputs": self.images[chosen], "labels": self.labels[chosen]}
 
 
 def read_images(path: str | os.PathLike[str]) -> tuple[Array, npt.NDArray[np.int64] | None]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -184,6 +185,7 @@ class TeacherStudent(DataLaw):
     units: int = 0
     noise: float = 0.0
     seed: SeedLike = None
+    _teacher: _Teacher = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the ranges and draw the teacher."""
@@ -195,8 +197,9 @@ class TeacherStudent(DataLaw):
         else:
             noise = number("noise", self.noise, "a number from 0 to 1/2", lambda p: 0.0 <= p <= 0.5)
         object.__setattr__(self, "noise", noise)
-        object.__setattr__(self, "seed", seed_entropy(self.seed))
-        object.__setattr__(self, "_teacher", _Teacher.random(self.n_inputs, self.units, self.seed))  # type: ignore[arg-type]
+        entropy = seed_entropy(self.seed)
+        object.__setattr__(self, "seed", entropy)
+        object.__setattr__(self, "_teacher", _Teacher.random(self.n_inputs, self.units, entropy))
 
     @property
     def bayes_error(self) -> float:
@@ -205,8 +208,7 @@ class TeacherStudent(DataLaw):
 
     def teacher(self, inputs: npt.ArrayLike) -> Array:
         """Give f for each row of inputs."""
-        found: Array = self._teacher(finite_matrix("inputs", inputs, self.n_inputs))  # type: ignore[attr-defined]
-        return found
+        return self._teacher(finite_matrix("inputs", inputs, self.n_inputs))
 
     def _draw(self, n_samples: int, seed: int) -> dict[str, npt.NDArray[Any]]:
         x = normal(n_samples, self.n_inputs, seed)
@@ -231,7 +233,7 @@ def _relu(z: Array) -> Array:
     return np.maximum(z, 0.0)
 
 
-_FOLDS = {"sign": _sign, "erf": _erf, "tanh": np.tanh, "relu": _relu}
+_FOLDS: dict[str, Callable[[Array], Array]] = {"sign": _sign, "erf": _erf, "tanh": np.tanh, "relu": _relu}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,6 +271,8 @@ class HiddenManifold(DataLaw):
     labels_from: Literal["latent", "input"] = "latent"
     units: int = 0
     seed: SeedLike = None
+    features: Array = dataclasses.field(init=False, repr=False, compare=False)
+    _teacher: _Teacher = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the ranges and draw features and teacher."""
@@ -290,10 +294,10 @@ class HiddenManifold(DataLaw):
     def inputs(self, latent: npt.ArrayLike) -> Array:
         """Give x for each row c of latent variables."""
         c = finite_matrix("latent", latent, self.dimension)
-        return np.asarray(_FOLDS[self.fold](c @ self.features.T / math.sqrt(self.dimension)))  # type: ignore[attr-defined]
+        return np.asarray(_FOLDS[self.fold](c @ self.features.T / math.sqrt(self.dimension)))
 
     def _draw(self, n_samples: int, seed: int) -> dict[str, npt.NDArray[Any]]:
         latent = normal(n_samples, self.dimension, seed)
         x = self.inputs(latent)
-        f = self._teacher(latent if self.labels_from == "latent" else x)  # type: ignore[attr-defined]
+        f = self._teacher(latent if self.labels_from == "latent" else x)
         return {"inputs": x, "labels": (f > 0.0).astype(np.int64)}

@@ -323,7 +323,8 @@ class Potts(_Spins):
 
     def _inputs(self, states: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
         hot = states[..., np.newaxis] == np.arange(self.n_states, dtype=np.uint8)
-        return hot.reshape(len(states), -1).astype(np.int8)
+        inputs: npt.NDArray[np.int8] = hot.reshape(len(states), -1).astype(np.int8)
+        return inputs
 
 
 def level_counts(shape: int | Sequence[int], n_states: int = 2) -> Array:

@@ -21,11 +21,14 @@ _NAMES = (
     "sign-problem",
     "parisi",
     "perceptron",
+    "temperature",
+    "dimension",
     "depth-locality",
     "lazy-feature",
     "double-descent",
     "jamming",
 )
+_WITH_IMAGES = ("kernel-spectra", "dimension")
 
 
 def names() -> list[str]:
@@ -56,7 +59,8 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     quick : bool
         Coarser, within two minutes on two cores.
     images : Path, optional
-        For "kernel-spectra", ignored by the others: a file .npy or .npz of images, shape (images, pixels, ...).
+        For "kernel-spectra" and "dimension", ignored by the others: a file .npy or .npz of images, shape (images,
+        pixels, ...).
         Default: the digits of scikit-learn, or Gaussian data without it.
 
     Returns
@@ -85,6 +89,6 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     folder = Path(output) / name
     folder.mkdir(parents=True, exist_ok=True)
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    given = {"images": images} if name == "kernel-spectra" else {}
+    given = {"images": images} if name in _WITH_IMAGES else {}
     written: list[Path] = module.run(folder, quick=quick, **given)
     return written

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from .. import meanfield
+from ..learning import read_images
 from ..plot import Axes, Figure, pyplot
 from ..spectra import FromEigenvalues, MarchenkoPastur, Measure, conjugate_kernel_spectrum, ntk_spectrum
 from ._finite import Array, Estimate, Generator, compare, extrapolated, fine_curve
@@ -134,23 +135,10 @@ def _gaussian(n: int, draws: tuple[int, int]) -> xr.Dataset:
 # ---- Images
 
 
-def _read(path: Path) -> Array:
-    """Images of a file .npy, or .npz (the array "images", or the first of two or more dimensions): (n, pixels)."""
-    loaded = np.load(path, allow_pickle=False)
-    if not isinstance(loaded, np.ndarray):
-        names = [name for name in ("images", *loaded.files) if name in loaded.files and loaded[name].ndim >= 2]
-        if not names:
-            raise ValueError(f"images must be a file with an array of two or more dimensions, got {path.name}")
-        loaded = loaded[names[0]]
-    if loaded.ndim < 2 or len(loaded) < 2:
-        raise ValueError(f"images must be an array (images, pixels, ...), got shape {loaded.shape}")
-    return np.asarray(loaded.reshape(len(loaded), -1), float)
-
-
-def _pictures(path: Path | None) -> tuple[str, Array]:
+def named_images(path: Path | None) -> tuple[str, Array]:
     """Images (n, pixels) and where they are from."""
     if path is not None:
-        return Path(path).stem, _read(Path(path))
+        return Path(path).stem, read_images(path)[0]
     try:
         load_digits = importlib.import_module("sklearn.datasets").load_digits
     except ModuleNotFoundError:
@@ -174,7 +162,7 @@ def _prepared(pictures: Array, whiten: bool) -> Array:
 
 def _images(path: Path | None, n: int, draws: int) -> xr.Dataset:
     """Both kernels of images, centred and whitened."""
-    source, pictures = _pictures(path)
+    source, pictures = named_images(path)
     rng = np.random.default_rng([5, n])
     n = min(n, 600, len(pictures) // 2)
     chosen = rng.choice(len(pictures), n, replace=False)
