@@ -89,9 +89,9 @@ def alternating(calls: list[Callable[[], object]], repeats: list[int], rounds: i
 
 def limit(covariance: np.ndarray, points: int) -> float:
     """Seconds of the flops at the speed of a matrix product, and of exp and log at that of vmath."""
-    a = np.ones((512, 512))
+    a = np.ones((128, 128))  # short enough for the least of many to be undisturbed
     with threadpool_limits(1):
-        speed = 2 * 512**3 / min(seconds(lambda: a @ a) for _ in range(10))
+        speed = 2 * 128**3 / min(seconds(lambda: a @ a, 5) for _ in range(200))
     x = np.linspace(-5.0, 0.0, 4096)
     function = min(seconds(lambda: _core.vmath_exp(x), 20) for _ in range(10)) / x.size
     variance = np.diff(covariance)

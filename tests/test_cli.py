@@ -39,6 +39,9 @@ class Reproduce(types.ModuleType):
         (output / f"{name}.txt").write_text(f"table of {name}")
         return [output / f"{name}.png", output / f"{name}.txt"]
 
+    def write_page(self, folder: Path) -> Path:
+        return folder / "index.html"
+
 
 @pytest.fixture
 def reproduce(monkeypatch: pytest.MonkeyPatch) -> Reproduce:

@@ -732,7 +732,7 @@ def test_figures(tmp_path):
     reproduce = pytest.importorskip("deepglass.reproduce")
     written = reproduce.run("phase-diagram", output=tmp_path, quick=True)
     assert all(path.stat().st_size > 0 for path in written)
-    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".txt"}
+    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".json", ".txt"}
     scale = dg.load(tmp_path / "phase-diagram" / "depth_scale.nc")
     pulls = (scale.simulated - scale.expected) / scale.simulated_error
     assert (np.abs(pulls) < 5).all()

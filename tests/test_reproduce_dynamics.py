@@ -201,7 +201,7 @@ def test_all_is_written(tmp_path):
 @pytest.mark.slow
 def test_quick(tmp_path):
     written = dg.reproduce.run("dynamics", output=tmp_path, quick=True)
-    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".txt"}
+    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".json", ".txt"}
     table = (tmp_path / "dynamics" / "table.txt").read_text("utf-8")
     for kind in ("neurons", "bonds"):
         assert re.search(rf"ends slower than the centre \({kind}, N = 32\) +yes +yes ", table)

@@ -157,7 +157,7 @@ def test_tables_and_pictures(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_quick(tmp_path: Path) -> None:
     written = dg.reproduce.run("sign-problem", output=tmp_path, quick=True)
-    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".txt"}
+    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".json", ".txt"}
     lattices = dg.load(tmp_path / "sign-problem" / "lattices.nc")
     for name in ("density", "phi2", "average_phase", "average_phase_imag"):
         assert np.nanmax(np.abs(lattices[f"{name}_pull"])) < 4.0

@@ -17,7 +17,7 @@ finite = pytest.importorskip("deepglass.reproduce._finite")
 isometry = pytest.importorskip("deepglass.reproduce.isometry")
 kernel_spectra = pytest.importorskip("deepglass.reproduce.kernel_spectra")
 
-SUFFIXES = {".png", ".pdf", ".nc", ".txt"}
+SUFFIXES = {".png", ".pdf", ".nc", ".json", ".txt"}
 
 
 def test_haar_is_orthogonal_and_invariant() -> None:

@@ -97,7 +97,7 @@ def test_pictures_numbers_and_table(tmp_path: Path) -> None:
     ]
     written = teacher_student._reproduce(tmp_path, kinds, workers=1)
     assert all(path.stat().st_size > 0 for path in written)
-    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".txt"}
+    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".json", ".txt"}
     summary = dg.load(tmp_path / "summary.nc")
     assert summary.sizes == {"student": len(kinds), "layer": 5}
     assert (summary["short_run"] == 1).all()

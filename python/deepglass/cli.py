@@ -81,6 +81,7 @@ def _reproduce(
             if path.suffix == ".txt":
                 print(path.read_text("utf-8"))
         print(f"{name}: {time.monotonic() - start:.1f} s, in {output}", flush=True)
+    print(f"all that is there, on one page: {reproduce.write_page(output)}")
     return 0
 
 

@@ -1,15 +1,21 @@
 """Figures and tables of the talks, computed again: ``deepglass reproduce``.
 
 Each name stands for a module of this package with a function ``run(output, *, quick)`` that writes its pictures
-(PNG and PDF), its numbers (netCDF) and a table "talk / computed / difference / why" (text) into a folder.
+(PNG and PDF), its numbers (netCDF) and a table "talk / computed / difference / why" (text) into a folder.  `write_page`
+makes one page of what a folder holds.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
+import time
 from pathlib import Path
 
-__all__ = ["names", "run"]
+from .. import __version__, _core
+from .page import write_page
+
+__all__ = ["names", "run", "write_page"]
 
 _NAMES = (
     "wetting",
@@ -89,6 +95,20 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     folder = Path(output) / name
     folder.mkdir(parents=True, exist_ok=True)
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+<<<<<<< HEAD
     given = {"images": images} if name in _WITH_IMAGES else {}
+=======
+    given = {"images": images} if name == "kernel-spectra" else {}
+    start = time.monotonic()
+>>>>>>> main
     written: list[Path] = module.run(folder, quick=quick, **given)
+    about = {
+        "name": name,
+        "size": "quick" if quick else "full",
+        "seconds": round(time.monotonic() - start, 1),
+        "threads": _core.thread_count(0),
+        "level": _core.isa,
+        "version": __version__,
+    }
+    (folder / "run.json").write_text(json.dumps(about), encoding="utf-8")
     return written

@@ -1,7 +1,8 @@
-"""What every item writes: numbers (netCDF), pictures (PNG and PDF), a table of statements (text)."""
+"""What every item writes: numbers (netCDF), pictures (PNG and PDF), a table of statements (JSON and text)."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -44,9 +45,10 @@ def write(
                 written.append(output / f"{name}.{suffix}")
                 figure.savefig(written[-1], bbox_inches="tight" if tight else None)
             pyplot.close(figure)
-    table = output / "table.txt"
-    table.write_text(_format(rows), encoding="utf-8")
-    return [*written, table]
+    for name, text in (("table.json", json.dumps([row._asdict() for row in rows])), ("table.txt", _format(rows))):
+        written.append(output / name)
+        written[-1].write_text(text, encoding="utf-8")
+    return written
 
 
 def _format(rows: Sequence[Row]) -> str:

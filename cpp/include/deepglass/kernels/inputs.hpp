@@ -3,8 +3,9 @@
 // In the coordinates used here, one layer acts on the correlation c of two inputs i, j as
 //   V^ = E phi(u_i) phi(u_j) / (E phi(u_i)^2 E phi(u_j)^2)^{1/2},    c' = r_i r_j V^ + w_i w_j + t_i t_j,
 // with r^2 + w^2 + t^2 = 1 for each: r is the share of the weights in the next variance, t that of the bias,
-// w that of a constant in phi, where phi is a centred function plus a constant.  The tangent kernel follows
-//   Theta' = K' + f_i f_j (dV^/dc) Theta.
+// w that of a constant in phi, where phi is a centred function plus a constant.  In units of the variances
+// after the layer, Theta = (K_ii K_jj)^{1/2} Theta^, the tangent kernel follows
+//   Theta^' = c' + r_i r_j (dV^/dc) Theta^.
 #pragma once
 
 #include <cmath>
@@ -56,7 +57,6 @@ inline double slope_below(const Activation& activation) {
 // is phi at variances q = root_q^2 of layer l - 1.
 struct LayerShares {
   std::vector<double> r, t, w;          // see above
-  std::vector<double> f;                // layers l >= 1
   std::vector<double> root_q;           // of the variance q' after the layer
   std::vector<double> root_a, a, b, e;  // erf: a = 2 q / (1 + 2 q), b = 1 / (1 + 2 q), e = (asin a)^{-1/2}
   std::vector<double> root_s;           // series: (E phi^2)^{1/2}
@@ -119,7 +119,6 @@ class Inputs {
       LayerShares& s = layers_[l];
       for (auto* column : {&s.r, &s.t, &s.w, &s.root_q}) column->assign(size, 0.0);
       if (l == 0) continue;
-      s.f.assign(size, 0.0);
       if (form_of(*network.activation) == Form::kErf) {
         for (auto* column : {&s.root_a, &s.a, &s.b, &s.e}) column->assign(size, 0.0);
       }
@@ -167,7 +166,6 @@ class Inputs {
     for (std::size_t l = 1; l < layers_.size(); ++l) {
       LayerShares& s = layers_[l];
       const detail::OneInput one = detail::one_input(*network.activation, q);
-      s.f[at] = q > 0 ? std::sqrt(sw2 * one.square / q) : 0.0;
       if (!s.root_s.empty()) s.root_s[at] = std::sqrt(one.square);
       if (!s.a.empty()) {
         const double in = network.activation->in_scale(), p = in * in * q;

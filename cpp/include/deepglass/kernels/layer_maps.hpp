@@ -7,8 +7,9 @@
 // an error of 1e-16 in c is one of 1e-8 in the derivative kernel there.  Here nothing is subtracted from 1 or
 // -1.
 //
-// A map writes  v = the same of V^  and  slope = dV^/dc  (see inputs.hpp); mix then gives the next c, K,
-// Theta.
+// A map writes  v = the same of V^  and  slope = dV^/dc  (see inputs.hpp); mix then gives the next c and
+// Theta. Both are branch-free, with few selections one after the other: as masks they cost more than
+// arithmetic.
 #pragma once
 
 #include <cmath>
@@ -21,12 +22,14 @@ namespace deepglass::kernels {
 namespace detail {
 
 using vmath::madd;
+using vmath::detail::times_sign_of;
 using vmath::detail::with_sign_of;
 
-// sign(c) (1 - |c|) where 1 - c = x, 0 <= x <= 2, or where 1 + c = x if sign < 0.
+// sign(c) (1 - |c|) where 1 - c = x, 0 <= x <= 2, or where 1 + c = x if sign < 0; rounding may take x beyond
+// its ends, and is reflected.
 DEEPGLASS_INLINE double signed_gap(double x, double sign) {
-  const bool here = x <= 1.0;
-  return with_sign_of(here ? x : 2.0 - x, here ? sign : -sign);
+  const double other = 2.0 - x;
+  return with_sign_of(other < x ? other : x, times_sign_of(1.0 - x, sign));
 }
 
 }  // namespace detail
@@ -46,23 +49,20 @@ struct PiecewiseLinearMap {
     gain = phi.out_shift() == 0 ? 1.0 : square / (square - mean2);
   }
 
+  // With the angle phi <= pi / 2 to the nearer end, and R = (sin phi - phi cos phi) / pi:
+  //   1 - J = m - R next to c = 1, where dJ/dc = 1 - phi / pi;  1 - R and phi / pi next to c = -1.
   void operator()(const double* g, double* v, double* slope) const {
-    constexpr double kInvPi = 0.3183098861837907;
-    const double straight = lambda, bent = 1.0 - lambda, scale = gain;
+    const double straight = gain * lambda, bent = gain * (1.0 - lambda) / detail::kPi, all = gain;
 #pragma omp simd
     for (int j = 0; j < kTile; ++j) {
-      const double m = vmath::detail::abs(g[j]);
-      const bool near = detail::with_sign_of(1.0, g[j]) > 0.0;  // theta = phi, else pi - phi
-      const double half = 0.5 * m, sine_half = __builtin_sqrt(half), cosine_half = __builtin_sqrt(1.0 - half);
-      const double phi = 2.0 * sine_half * vmath::detail::asin_ratio(half);
-      const double sine = 2.0 * sine_half * cosine_half;
-      // (sin phi - phi cos phi) / pi
-      const double rest = (sine - phi * (1.0 - m)) * kInvPi;
-      const double angle = phi * kInvPi;
-      const double from_one = near ? m : 2.0 - m;  // 1 - c
-      const double gap = scale * (straight * from_one + bent * ((near ? m : 1.0) - rest));
-      v[j] = detail::signed_gap(vmath::detail::at_most(gap, 2.0), 1.0);
-      slope[j] = scale * (straight + bent * (near ? 1.0 - angle : angle));
+      const double m = vmath::detail::abs(g[j]), half = 0.5 * m;
+      const bool near = detail::with_sign_of(1.0, g[j]) > 0.0;
+      const double chord = __builtin_sqrt(m + m), cosine_half = __builtin_sqrt(1.0 - half);
+      const double ratio = vmath::detail::asin_ratio(half);  // phi / (2 sin(phi / 2)), chord = 2 sin(phi / 2)
+      const double rest = bent * chord * detail::madd(-ratio, 1.0 - m, cosine_half);
+      const double line = detail::madd(near ? all : -straight, m, near ? 0.0 : all + straight);
+      v[j] = detail::signed_gap(line - rest, 1.0);
+      slope[j] = detail::madd(near ? -bent : bent, chord * ratio, near ? all : straight);
     }
   }
 };
@@ -79,13 +79,12 @@ struct ErfMap {
 #pragma omp simd
     for (int j = 0; j < kTile; ++j) {
       const double m = vmath::detail::abs(g[j]), a = root_i * root_j[j], norm = ei * ej[j];
-      const double sine = a * (1.0 - m), cosine2 = bi + ai * bj[j] + a * a * m * (2.0 - m);
-      const double cosine = __builtin_sqrt(cosine2);
-      const bool outer = sine > cosine;
-      const double small = outer ? cosine : sine, part = small * vmath::detail::asin_ratio(small * small);
-      const double angle = outer ? vmath::detail::kHalfPi - part : part;
-      const double gap = 1.0 - angle * norm;
-      v[j] = detail::with_sign_of(gap > 0.0 ? gap : 0.0, g[j]);
+      const double sine = a * (1.0 - m);
+      const double cosine = __builtin_sqrt(detail::madd(a * a, m * (2.0 - m), detail::madd(ai, bj[j], bi)));
+      const double small = vmath::detail::at_most(sine, cosine);
+      const double part = small * vmath::detail::asin_ratio(small * small);
+      const double angle = sine > cosine ? vmath::detail::kHalfPi - part : part;
+      v[j] = detail::with_sign_of(detail::madd(-angle, norm, 1.0), g[j]);
       slope[j] = a * norm / cosine;
     }
   }
@@ -125,8 +124,8 @@ class SeriesMap {
     const double x = parity == Parity::kNone ? c : c * c;
     double value = 0, derivative = 0;
     for (Index k = table.n_terms(); k-- > 0;) {
-      derivative = vmath::madd(derivative, x, value);
-      value = vmath::madd(value, x, bi[k] * bj[k * kTile]);
+      derivative = detail::madd(derivative, x, value);
+      value = detail::madd(value, x, bi[k] * bj[k * kTile]);
     }
     finish(parity, c, x, value, derivative, y, slope);
   }
@@ -135,7 +134,7 @@ class SeriesMap {
   // From the sum over the terms kept and its derivative by x.
   DEEPGLASS_INLINE static void finish(Parity parity, double c, double x, double value, double derivative,
                                       double& y, double& slope) {
-    const double odd = vmath::madd(2.0 * x, derivative, value), even = 2.0 * c * derivative;
+    const double odd = detail::madd(2.0 * x, derivative, value), even = 2.0 * c * derivative;
     y = parity == Parity::kOdd ? c * value : value;
     slope = parity == Parity::kOdd ? odd : parity == Parity::kEven ? even : derivative;
   }
@@ -154,8 +153,8 @@ class SeriesMap {
       const double b = bi[k], *row = bj + k * kTile;
 #pragma omp simd
       for (int j = 0; j < kLanes; ++j) {
-        derivative[j] = vmath::madd(derivative[j], x[j], value[j]);
-        value[j] = vmath::madd(value[j], x[j], b * row[j]);
+        derivative[j] = detail::madd(derivative[j], x[j], value[j]);
+        value[j] = detail::madd(value[j], x[j], b * row[j]);
       }
     }
 #pragma omp simd
@@ -169,39 +168,23 @@ class SeriesMap {
   }
 };
 
-// The next correlations, as gaps:  1 -+ c' = r_i r_j (1 -+ V^) + [(r_i - r_j)^2 + (w_i -+ w_j)^2 + (t_i -+
-// t_j)^2]/2
+// The next correlations, as gaps,
+//   1 -+ c' = r_i r_j (1 -+ V^) + [(r_i - r_j)^2 + (w_i -+ w_j)^2 + (t_i -+ t_j)^2]/2,
+// and the tangent kernel over (K_ii K_jj)^{1/2}:  Theta^ <- c' + r_i r_j (dV^/dc) Theta^.
 inline void mix(const LayerShares& rows, Index i, const LayerShares& columns, Index first, const double* v,
-                double* g) {
+                const double* slope, double* g, double* theta) {
   const auto at = static_cast<std::size_t>(i);
   const double ri = rows.r[at], wi = rows.w[at], ti = rows.t[at];
   const double *rj = columns.r.data() + first, *wj = columns.w.data() + first, *tj = columns.t.data() + first;
 #pragma omp simd
   for (int j = 0; j < kTile; ++j) {
-    const double sign = detail::with_sign_of(1.0, v[j]);
-    const double r = ri - rj[j], w = wi - sign * wj[j], t = ti - sign * tj[j];
-    const double apart = vmath::madd(r, r, vmath::madd(w, w, t * t));
-    const double x = vmath::madd(ri * rj[j], vmath::detail::abs(v[j]), 0.5 * apart);
-    g[j] = detail::signed_gap(vmath::detail::at_most(x, 2.0), sign);
+    const double r = ri - rj[j], w = wi - detail::times_sign_of(wj[j], v[j]);
+    const double t = ti - detail::times_sign_of(tj[j], v[j]), weights = ri * rj[j];
+    const double apart = detail::madd(r, r, detail::madd(w, w, t * t));
+    const double x = detail::madd(weights, vmath::detail::abs(v[j]), 0.5 * apart);
+    theta[j] = detail::madd(weights * slope[j], theta[j], detail::times_sign_of(1.0 - x, v[j]));
+    g[j] = detail::signed_gap(x, v[j]);
   }
-}
-
-// K = (q_i q_j)^{1/2} c
-inline void covariance(const LayerShares& rows, Index i, const LayerShares& columns, Index first,
-                       const double* g, double* k) {
-  const double qi = rows.root_q[static_cast<std::size_t>(i)], *qj = columns.root_q.data() + first;
-#pragma omp simd
-  for (int j = 0; j < kTile; ++j) {
-    k[j] = qi * qj[j] * detail::with_sign_of(1.0 - vmath::detail::abs(g[j]), g[j]);
-  }
-}
-
-// Theta <- K + f_i f_j (dV^/dc) Theta
-inline void tangent(const LayerShares& rows, Index i, const LayerShares& columns, Index first,
-                    const double* k, const double* slope, double* theta) {
-  const double fi = rows.f[static_cast<std::size_t>(i)], *fj = columns.f.data() + first;
-#pragma omp simd
-  for (int j = 0; j < kTile; ++j) theta[j] = vmath::madd(fi * fj[j] * slope[j], theta[j], k[j]);
 }
 
 }  // namespace deepglass::kernels

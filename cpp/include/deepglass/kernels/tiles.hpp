@@ -1,11 +1,12 @@
 // The kernels of two sets of inputs, tile by tile: the product of the inputs, all layers, and one write.
 //
-// What bounds the time, for n inputs of dimension d and L hidden layers (numbers for AVX2: 4 doubles, 2 fma a
-// cycle): the product takes n^2 d fma (half of them where the kernel is symmetric), 1/8 cycle each; relu and
-// erf 55 operations a pair and layer, of them two square roots, or one and a division, which is 12 and 11
-// cycles (a square root of four doubles takes 9, a division 7); a series of k terms 3 k operations, k being
-// half the number of the longest Hermite polynomial where phi is even or odd.  A tile's state (96 kB) stays
-// in the second-level cache; main memory sees the inputs once a row of tiles, and 8 bytes a pair and kernel.
+// What bounds the time, for n inputs of dimension d and L hidden layers: the product takes n^2 d fma (half of
+// them where the kernel is symmetric); a pair and layer 43 operations (relu) or 45 (erf) at two a cycle and
+// vector, which is 5.5 cycles with AVX2 and 2.8 with AVX-512; in a unit of their own two roots and a
+// division, or one and two (Zen 5: a root takes 7 cycles a vector, a division 4: 4.6 and 3.8 cycles, or half
+// of them). A series of k terms takes 3 k operations, k being half the number of the longest Hermite
+// polynomial where phi is even or odd.  A tile's state (64 kB) stays in the second-level cache; main memory
+// sees the inputs once a row of tiles, and 8 bytes a pair and kernel.
 #pragma once
 
 #include <Eigen/Core>
@@ -68,11 +69,16 @@ class Kernel {
         [&](Index which) {
           const auto [down, across] = tiles[static_cast<std::size_t>(which)];
           const Index i = down * kTile, j = across * kTile;
-          Tile tile(*this, block.row + i, std::min(kTile, block.n_rows - i), block.column + j,
-                    std::min(kTile, block.n_columns - j), tangent != nullptr);
+          Tile tile{*this,
+                    *rows_,
+                    columns(),
+                    block.row + i,
+                    std::min(kTile, block.n_rows - i),
+                    block.column + j,
+                    std::min(kTile, block.n_columns - j)};
           tile.run(stop);
-          if (covariance != nullptr) tile.write(tile.k.data(), covariance, stride, i, j, mirrored && i != j);
-          if (tangent != nullptr) tile.write(tile.theta.data(), tangent, stride, i, j, mirrored && i != j);
+          if (covariance != nullptr) tile.write(tile.k(), covariance, stride, i, j, mirrored && i != j);
+          if (tangent != nullptr) tile.write(tile.theta, tangent, stride, i, j, mirrored && i != j);
         },
         stop);
   }
@@ -84,48 +90,31 @@ class Kernel {
     const Kernel& kernel;
     const Inputs &rows, &columns;
     Index row, n_rows, column, n_columns;  // the columns are filled up to kTile
-    bool with_tangent;
-    std::vector<double> g, k, theta;  // (n_rows, kTile)
+    // (n_rows, kTile), on the stack: every tile from the heap would be new pages each time.  g becomes K and
+    // theta Theta in the end.
+    alignas(64) double g[kTile * kTile] = {}, theta[kTile * kTile] = {};
+    std::vector<double> row_terms = {}, column_terms = {};  // (n_rows, n_terms), (n_terms, kTile)
 
-    Tile(const Kernel& all, Index first_row, Index rows_here, Index first_column, Index columns_here,
-         bool both)
-        : kernel(all),
-          rows(*all.rows_),
-          columns(all.columns()),
-          row(first_row),
-          n_rows(rows_here),
-          column(first_column),
-          n_columns(columns_here),
-          with_tangent(both) {
-      const auto size = static_cast<std::size_t>(n_rows * kTile);
-      g.assign(size, 0.0);
-      k.assign(size, 0.0);
-      if (with_tangent) theta.assign(size, 0.0);
-    }
+    const double* k() const { return g; }
 
     void run(const StopToken& stop) {
       TimedStop timed(stop);
       multiply();
-      const Index last = kernel.network_.hidden_layers;
-      for (Index i = 0; i < n_rows; ++i) {
-        kernels::mix(rows.layer(0), row + i, columns.layer(0), column, at(g, i), at(g, i));
-        if (with_tangent || last == 0) {
-          kernels::covariance(rows.layer(0), row + i, columns.layer(0), column, at(g, i), at(k, i));
-        }
-      }
-      if (with_tangent) theta = k;
-      for (Index l = 1; l <= last; ++l) {
+      const double no_slope[kTile] = {};
+      for (Index i = 0; i < n_rows; ++i) mix(0, i, at(g, i), no_slope);
+      for (Index l = 1; l <= kernel.network_.hidden_layers; ++l) {
         timed.check();
         layer(l, timed);
       }
+      scale();
       if (kernel.symmetric()) set_diagonal();
-      if (diagonal()) mirror(k);
-      if (diagonal() && with_tangent) mirror(theta);
+      if (diagonal()) mirror(g);
+      if (diagonal()) mirror(theta);
     }
 
     bool diagonal() const { return kernel.symmetric() && row == column && n_rows == n_columns; }
 
-    void mirror(std::vector<double>& x) const {
+    void mirror(double* x) const {
       for (Index i = 0; i < n_rows; ++i) {
         for (Index j = 0; j < i; ++j) at(x, i)[j] = at(x, j)[i];
       }
@@ -137,7 +126,7 @@ class Kernel {
       const Index d = rows.dimension();
       const Eigen::Map<const Matrix> a(rows.direction(row), n_rows, d);
       const Eigen::Map<const Matrix> b(columns.direction(column), n_columns, d);
-      Eigen::Map<Matrix, 0, Eigen::OuterStride<>> c(g.data(), n_rows, n_columns, Eigen::OuterStride<>(kTile));
+      Eigen::Map<Matrix, 0, Eigen::OuterStride<>> c(g, n_rows, n_columns, Eigen::OuterStride<>(kTile));
       c.noalias() = a * b.transpose();
       constexpr double kNear = 1e-3;  // here the rounding errors of c, 1e-16, would be 1e-13 of the gap
       for (Index i = 0; i < n_rows; ++i) {
@@ -164,9 +153,11 @@ class Kernel {
       return std::copysign(0.5 * sum, sign);
     }
 
+    void mix(Index l, Index i, const double* v, const double* slope) {
+      kernels::mix(rows.layer(l), row + i, columns.layer(l), column, v, slope, at(g, i), at(theta, i));
+    }
+
     void layer(Index l, TimedStop& timed) {
-      const LayerShares &r = rows.layer(l), &c = columns.layer(l);
-      const bool need_k = with_tangent || l == kernel.network_.hidden_layers;
       double v[kTile], slope[kTile];
       prepare_series(l);
       for (Index i = 0; i < n_rows; ++i) {
@@ -175,15 +166,29 @@ class Kernel {
             kernel.piecewise_linear_(at(g, i), v, slope);
             break;
           case Form::kErf:
-            ErfMap{}(r, row + i, c, column, at(g, i), v, slope);
+            ErfMap{}(rows.layer(l), row + i, columns.layer(l), column, at(g, i), v, slope);
             break;
           case Form::kSeries:
             series(l, i, v, slope, timed);
             break;
         }
-        kernels::mix(r, row + i, c, column, v, at(g, i));
-        if (need_k) kernels::covariance(r, row + i, c, column, at(g, i), at(k, i));
-        if (with_tangent) kernels::tangent(r, row + i, c, column, at(k, i), slope, at(theta, i));
+        mix(l, i, v, slope);
+      }
+    }
+
+    // K = (K_ii K_jj)^{1/2} c, and Theta likewise.
+    void scale() {
+      const Index last = kernel.network_.hidden_layers;
+      const double *qi = rows.layer(last).root_q.data() + row,
+                   *qj = columns.layer(last).root_q.data() + column;
+      for (Index i = 0; i < n_rows; ++i) {
+        double *k = at(g, i), *t = at(theta, i);
+#pragma omp simd
+        for (Index j = 0; j < kTile; ++j) {
+          const double size = qi[i] * qj[j];
+          k[j] = size * detail::with_sign_of(1.0 - vmath::detail::abs(k[j]), k[j]);
+          t[j] *= size;
+        }
       }
     }
 
@@ -207,7 +212,7 @@ class Kernel {
     void series(Index l, Index i, double* v, double* slope, TimedStop& timed) const {
       const HermiteTable& table = kernel.tables_[static_cast<std::size_t>(l - 1)];
       bool left_out[kTile];
-      const double* gap = g.data() + i * kTile;
+      const double* gap = g + i * kTile;
       if (SeriesMap{}(table, row_terms.data() + i * table.n_terms(), column_terms.data(), gap, v, slope,
                       left_out)) {
         return;
@@ -242,8 +247,8 @@ class Kernel {
       for (Index i = 0; i < n_rows; ++i) {
         const Index j = row + i - column;
         if (j < 0 || j >= n_columns) continue;
-        at(k, i)[j] = rows.variance(kernel.network_.hidden_layers, row + i);
-        if (with_tangent) at(theta, i)[j] = rows.tangent(row + i);
+        at(g, i)[j] = rows.variance(kernel.network_.hidden_layers, row + i);
+        at(theta, i)[j] = rows.tangent(row + i);
       }
     }
 
@@ -260,9 +265,7 @@ class Kernel {
       }
     }
 
-    static double* at(std::vector<double>& x, Index i) { return x.data() + i * kTile; }
-
-    std::vector<double> row_terms, column_terms;  // (n_rows, n_terms), (n_terms, kTile)
+    static double* at(double* x, Index i) { return x + i * kTile; }
   };
 
   Network network_;

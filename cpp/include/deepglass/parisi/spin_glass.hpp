@@ -33,6 +33,7 @@
 
 #include "deepglass/core.hpp"
 #include "deepglass/parallel.hpp"
+#include "deepglass/parisi/convolution.hpp"
 #include "deepglass/vmath.hpp"
 
 namespace deepglass::parisi {
@@ -72,12 +73,14 @@ class SpinGlassRecursion {
     centre_ = static_cast<Index>(half);
     points_ = 2 * centre_ + 1;
     for (Index i = 0; i < levels_; ++i) kernels_.push_back(gaussian(i));
-    for (const auto& g : kernels_) pad_ = std::max(pad_, static_cast<Index>(g.size()) / 2);
-    stride_ = points_ + 2 * pad_ + kBlock;
+    for (const SymmetricFilter& g : kernels_) pad_ = std::max(pad_, g.reach());
+    stride_ = points_ + 2 * pad_ + SymmetricFilter::kBeyond;
     const double range = m_[at(levels_ - 1)] * (half + static_cast<double>(pad_)) * spacing_;
     if (!(range < kLargestExponent)) {
       throw NumericalError("exp(m f) leaves the range of numbers: the temperature is too low");
     }
+    for (auto* pool : {&f_, &slope_, &measure_, &norm_}) pool->resize(at(levels_ * points_));
+    weight_.resize(at(levels_ * stride_));
   }
 
   Index points() const { return points_; }
@@ -126,12 +129,17 @@ class SpinGlassRecursion {
         for (Index x = 0; x < points_; ++x) sum += p[x] * d[x] * dA[x];
         entry(l, j) += 2.0 * sum;
       }
+      const double *const c = curvature.data(), *const c3 = third.data();
+      double square2 = 0.0, cube2 = 0.0, square3 = 0.0;
+#pragma omp simd reduction(+ : square2, cube2, square3)
       for (Index x = 0; x < points_; ++x) {
-        const double c = curvature[at(x)];
-        curvature2[at(l)] += p[x] * c * c;
-        curvature3[at(l)] += p[x] * c * c * c;
-        third2[at(l)] += p[x] * square(third[at(x)]);
+        square2 += p[x] * c[x] * c[x];
+        cube2 += p[x] * c[x] * c[x] * c[x];
+        square3 += p[x] * c3[x] * c3[x];
       }
+      curvature2[at(l)] = square2;
+      curvature3[at(l)] = cube2;
+      third2[at(l)] = square3;
       if (l == 0) break;
       if (variance_[at(l)] > 0.0) {
         const double m = m_[at(l)];
@@ -169,7 +177,7 @@ class SpinGlassRecursion {
 
  private:
   static constexpr double kReach = 8.7, kLargestExponent = 300.0;
-  static constexpr Index kMostPoints = 32768, kBlock = 32;
+  static constexpr Index kMostPoints = 32768;
 
   static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
   static double square(double x) { return x * x; }
@@ -183,32 +191,22 @@ class SpinGlassRecursion {
   double* weight_of(Index i) { return weight_.data() + i * stride_; }  // exp(m_i f_i), beyond the grid too
 
   // Up to where exp(m u) times the Gaussian is below rounding; one point where the step has no width.
-  std::vector<double> gaussian(Index i) const {
+  SymmetricFilter gaussian(Index i) const {
     const double sigma = std::sqrt(variance_[at(i)]);
     const auto w = static_cast<Index>(std::ceil((kReach + m_[at(i)] * sigma) * sigma / spacing_));
-    std::vector<double> g(at(2 * w + 1), 1.0);
-    if (w == 0) return g;
-    double sum = 0.0;
-    for (Index d = -w; d <= w; ++d) {
-      sum += g[at(d + w)] = std::exp(-0.5 * square(static_cast<double>(d) * spacing_ / sigma));
+    std::vector<double> half(at(w + 1), 1.0);
+    double sum = 1.0;
+    for (Index d = w; d > 0; --d) {
+      half[at(d)] = std::exp(-0.5 * square(static_cast<double>(d) * spacing_ / sigma));
+      sum += 2.0 * half[at(d)];
     }
-    for (double& entry : g) entry /= sum;
-    return g;
+    for (double& entry : half) entry /= sum;
+    return SymmetricFilter(half);
   }
 
   // out_x = sum_d g_d in_{x+d}; `in` starts at x = -pad.
-  void convolve(const std::vector<double>& g, const double* in, double* out) const {
-    const Index taps = static_cast<Index>(g.size()), first = pad_ - taps / 2;
-    for (Index start = 0; start < points_; start += kBlock) {
-      double sum[kBlock] = {};
-      const double* const here = in + first + start;
-      for (Index d = 0; d < taps; ++d) {
-        const double weight = g[at(d)];
-#pragma omp simd
-        for (Index b = 0; b < kBlock; ++b) sum[b] = vmath::madd(weight, here[d + b], sum[b]);
-      }
-      std::copy(sum, sum + std::min(kBlock, points_ - start), out + start);
-    }
+  void convolve(Index i, const double* in, double* out) const {
+    kernels_[at(i)].apply(in + pad_, points_, out);
   }
 
   // T_i y for y on level i, constant beyond the grid.
@@ -219,18 +217,18 @@ class SpinGlassRecursion {
     for (Index x = 0; x < pad_; ++x) in[at(x)] = weight[x] * y[0];
     for (Index x = 0; x < points_; ++x) in[at(pad_ + x)] = weight[pad_ + x] * y[x];
     for (Index x = end; x < stride_; ++x) in[at(x)] = weight[x] * y[points_ - 1];
-    convolve(kernels_[at(i)], in.data(), out);
+    convolve(i, in.data(), out);
     for (Index x = 0; x < points_; ++x) out[x] /= norm[x];
   }
 
   void outwards(const StopToken& stop) {
     const Index k = levels_ - 1;
-    for (auto* pool : {&f_, &slope_, &measure_, &norm_}) pool->assign(at(levels_ * points_), 0.0);
-    weight_.assign(at(levels_ * stride_), 0.0);
     std::vector<double> in(at(stride_));
+    double *const inner = value_of(k), *const inner_slope = slope_of(k);
+#pragma omp simd
     for (Index x = 0; x < points_; ++x) {
-      value_of(k)[x] = vmath::log_2cosh(point(x));
-      slope_of(k)[x] = vmath::tanh(point(x));
+      inner[x] = vmath::log_2cosh(point(x));
+      inner_slope[x] = vmath::tanh(point(x));
     }
     for (Index i = k; i > 0; --i) {
       TimedStop(stop).check();
@@ -255,10 +253,13 @@ class SpinGlassRecursion {
         weight[x] = m * (f[last] - top + d[last] * static_cast<double>(x - pad_ - last) * spacing_);
       }
       // Small m would divide the rounding of the logarithm: then all is kept relative to one.
-      if (m * (top - *std::min_element(f, f + points_)) < 0.5) {
+      double lowest = top;
+#pragma omp simd reduction(min : lowest)
+      for (Index x = 0; x < points_; ++x) lowest = f[x] < lowest ? f[x] : lowest;
+      if (m * (top - lowest) < 0.5) {
 #pragma omp simd
         for (Index x = 0; x < stride_; ++x) weight[x] = vmath::expm1(weight[x]);
-        convolve(kernels_[at(i)], weight, norm);
+        convolve(i, weight, norm);
 #pragma omp simd
         for (Index x = 0; x < points_; ++x) outer[x] = top + vmath::log1p(norm[x]) / m;
         for (Index x = 0; x < stride_; ++x) weight[x] += 1.0;
@@ -266,18 +267,18 @@ class SpinGlassRecursion {
       } else {
 #pragma omp simd
         for (Index x = 0; x < stride_; ++x) weight[x] = vmath::exp(weight[x]);
-        convolve(kernels_[at(i)], weight, norm);
+        convolve(i, weight, norm);
 #pragma omp simd
         for (Index x = 0; x < points_; ++x) outer[x] = top + vmath::log(norm[x]) / m;
       }
       average(i, d, in, slope_of(i - 1));
     }
     value = 0.0;
-    const std::vector<double>& g = kernels_[0];
-    const Index w = static_cast<Index>(g.size()) / 2;
-    for (Index x = std::max<Index>(0, centre_ - w); x <= std::min(points_ - 1, centre_ + w); ++x) {
-      measure_of(0)[x] = g[at(x - centre_ + w)];
-      value += g[at(x - centre_ + w)] * value_of(0)[x];
+    const SymmetricFilter& g = kernels_[0];
+    std::fill(measure_of(0), measure_of(1), 0.0);
+    for (Index d = -std::min(g.reach(), centre_); d <= std::min(g.reach(), centre_); ++d) {
+      measure_of(0)[centre_ + d] = g[d];
+      value += g[d] * value_of(0)[centre_ + d];
     }
   }
 
@@ -295,7 +296,7 @@ class SpinGlassRecursion {
         if (variance_[at(i)] > 0.0) {
           const double *const norm = norm_of(i), *const weight = weight_of(i) + pad_;
           for (Index x = 0; x < points_; ++x) in[at(pad_ + x)] = outer[x] / norm[x];
-          convolve(kernels_[at(i)], in.data(), p);
+          convolve(i, in.data(), p);
           for (Index x = 0; x < points_; ++x) p[x] *= weight[x];
         } else {
           std::copy(outer, outer + points_, p);
@@ -303,6 +304,7 @@ class SpinGlassRecursion {
       }
       const double *const f = value_of(i), *const d = slope_of(i);
       double mean = 0.0, squares = 0.0;
+#pragma omp simd reduction(+ : mean, squares)
       for (Index x = 0; x < points_; ++x) {
         mean += p[x] * f[x];
         squares += p[x] * d[x] * d[x];
@@ -311,11 +313,15 @@ class SpinGlassRecursion {
       if (i > 0) breakpoint_slope[at(i - 1)] = (mean - before) / m_[at(i)];
       before = mean;
     }
-    mass = magnetisation = 0.0;
+    const double *const p = measure_of(k), *const d = slope_of(k);
+    double all = 0.0, first = 0.0;
+#pragma omp simd reduction(+ : all, first)
     for (Index x = 0; x < points_; ++x) {
-      mass += measure_of(k)[x];
-      magnetisation += measure_of(k)[x] * slope_of(k)[x];
+      all += p[x];
+      first += p[x] * d[x];
     }
+    mass = all;
+    magnetisation = first;
     if (!std::isfinite(value) || !(std::fabs(mass - 1.0) < 1e-9)) {
       throw NumericalError("the recursion left the range of numbers");
     }
@@ -323,8 +329,8 @@ class SpinGlassRecursion {
 
   Index levels_, points_ = 0, centre_ = 0, pad_ = 0, stride_ = 0;
   double field_, spacing_ = 0.0;
-  std::vector<double> m_, variance_;          // (k+2,), (k+1,)
-  std::vector<std::vector<double>> kernels_;  // Gaussians by step
+  std::vector<double> m_, variance_;      // (k+2,), (k+1,)
+  std::vector<SymmetricFilter> kernels_;  // Gaussians by step
   std::vector<double> f_, slope_, measure_, norm_, weight_;
 };
 

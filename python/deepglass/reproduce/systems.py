@@ -1,0 +1,143 @@
+"""What the talks describe: each system, where `deepglass reproduce` shows it, and how it was checked."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["SYSTEMS", "TALKS", "System"]
+
+TALKS = {
+    "Yoshino": "H. Yoshino, Anatomy of deep neural networks by statistical mechanics (Butsuri 76, 2021)",
+    "Mori": "T. Mori, On the puzzle of generalisation in deep learning (2020)",
+    "Karakida": "R. Karakida, Mathematics of deep learning: random matrices and statistical mechanics (2020)",
+    "Niino": "Y. Niino, Deep learning and physics (2024)",
+}
+
+
+class System(NamedTuple):
+    """One system of a talk."""
+
+    what: str
+    talk: str  # a key of TALKS
+    shown: tuple[str, ...]  # items, or figures of them as "item/figure"
+    checked: str
+    missing: str = ""  # what of it is not reproduced, and why
+
+
+SYSTEMS = (
+    System(
+        "Deep perceptron network, random data: order parameters of neurons and bonds layer by layer",
+        "Yoshino",
+        ("wetting/figure_4a_random_data",),
+        "independent program of the specification, Ruelle cascades, stationary breakpoints by two routes",
+    ),
+    System(
+        "The same with a teacher; Franz-Parisi potential",
+        "Yoshino",
+        ("wetting/figure_4b_teacher_student", "wetting/shifted_wall"),
+        "Nishimori line: potential at equal overlaps equals the equilibrium to 1e-13",
+    ),
+    System(
+        "First transition, successive transitions of the layers, capacity of deep networks",
+        "Yoshino",
+        ("wetting/transition_loads",),
+        "closed form pi^2/4 of the first, limits of large depth, k-step solutions",
+    ),
+    System(
+        "Hierarchical clusters of solutions, layer by layer",
+        "Yoshino",
+        (),
+        "Ghirlanda-Guerra identities and the Poisson-Dirichlet law of the drawn weights",
+        "drawn by dg.plot.cluster_tree; not yet among the figures here",
+    ),
+    System(
+        "Single perceptron: Gardner volume, learning, jamming",
+        "Yoshino",
+        ("perceptron",),
+        "capacities in closed form, scaling relations of jamming, message passing on single data sets, Monte Carlo",
+    ),
+    System(
+        "Learning dynamics of networks of finite width: relaxation of each layer, data added step by step",
+        "Yoshino",
+        ("dynamics",),
+        "enumeration of tiny networks, transfer matrix of two patterns, planted identity, histogram slopes",
+    ),
+    System(
+        "Limited connectivity",
+        "Yoshino",
+        (),
+        "enumeration; the twin program",
+        "sampled by dg.mc.PerceptronNetwork(connectivity=...); no figure of its own",
+    ),
+    System(
+        "Teachers of small effective dimension: hidden manifold",
+        "Yoshino, Mori",
+        ("teacher-student",),
+        "theory of one layer, an independent program, students that start as their teachers",
+    ),
+    System("Labels that depend on few or all inputs: depth, width and rate", "Mori", ("depth-locality",), ""),
+    System("Lazy training against feature learning, kernel limit", "Mori", ("lazy-feature",), ""),
+    System("Temperature of Gaussian chains", "Mori", ("temperature",), ""),
+    System("Double descent, bias and variance", "Mori", ("double-descent",), ""),
+    System("Jamming of networks and motion above and below it", "Mori", ("jamming",), ""),
+    System("Intrinsic dimension of data", "Mori", ("dimension",), ""),
+    System(
+        "Gradient descent with enhanced noise", "Mori", (), "", "factor of the covariance tested; no figure of its own"
+    ),
+    System(
+        "Order and chaos, fixed points, depth scales; recurrent networks",
+        "Karakida",
+        ("phase-diagram",),
+        "closed forms of relu and erf, quadrature of high order, networks of finite width",
+    ),
+    System("Gradients through depth, trainability", "Karakida", ("trainability",), ""),
+    System(
+        "Dynamical isometry: spectra of the Jacobian",
+        "Karakida",
+        ("isometry/singular_values", "isometry/depth"),
+        "closed forms, moments, networks of finite width",
+    ),
+    System("Fisher information: mean, largest eigenvalues, learning rates", "Karakida", ("fisher",), ""),
+    System("Normalisation in the last and in middle layers", "Karakida", (), "", "shown with the row above"),
+    System("Fisher information of the cross entropy", "Karakida", (), "", "shown two rows above"),
+    System(
+        "Spectra of the conjugate and the tangent kernel",
+        "Karakida",
+        ("kernel-spectra",),
+        "simulation, moments, an independent program",
+    ),
+    System(
+        "Fisher information of one input; online learning",
+        "Karakida",
+        ("isometry/conditional_fisher",),
+        "simulation with error bars, moments",
+    ),
+    System("Tangent kernel: dynamics of wide networks, regression", "Karakida", ("ntk",), ""),
+    System("Natural gradient and its approximations", "Karakida", ("natural-gradient",), ""),
+    System("Random landscapes: saddles, logarithmic drift", "Mori", (), "", "not computed yet"),
+    System("Risk of ridge regression with deep random features and tangent kernels", "Karakida", (), "", "in ntk"),
+    System(
+        "Optimised paths of one variable",
+        "Niino",
+        ("sign-problem/one_variable",),
+        "closed forms, quadrature, saddles and thimbles",
+    ),
+    System(
+        "Complex phi^4 at finite density: average phase, density, cost",
+        "Niino",
+        (
+            "sign-problem/average_phase",
+            "sign-problem/density",
+            "sign-problem/sample_cost",
+            "sign-problem/volume",
+        ),
+        "transfer matrices, flux representation, integration over the chemical potential",
+    ),
+    System("What networks learn from spin configurations", "Niino", ("temperature",), ""),
+    System(
+        "Beyond the talks: mean-field spin glasses, by which the solvers are judged",
+        "Yoshino",
+        ("parisi",),
+        "literature, an independent solver, sequences of steps, thermodynamic derivatives",
+    ),
+)
