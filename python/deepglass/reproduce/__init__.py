@@ -95,12 +95,8 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     folder = Path(output) / name
     folder.mkdir(parents=True, exist_ok=True)
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-<<<<<<< HEAD
     given = {"images": images} if name in _WITH_IMAGES else {}
-=======
-    given = {"images": images} if name == "kernel-spectra" else {}
     start = time.monotonic()
->>>>>>> main
     written: list[Path] = module.run(folder, quick=quick, **given)
     about = {
         "name": name,
