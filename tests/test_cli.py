@@ -134,6 +134,17 @@ def test_reproduce_ends_with_one_line(
     assert capsys.readouterr().err == message + "\n"
 
 
+def test_items_without_their_extra(reproduce: Reproduce, capsys: pytest.CaptureFixture[str]) -> None:
+    message = "needs the extra 'learning': pip install 'deepglass[learning]'"
+    reproduce.error = ModuleNotFoundError("No module named 'torch'", name="torch")
+    assert main(["reproduce"]) == 0  # of all, what can be done
+    assert [line for line in capsys.readouterr().out.splitlines() if "left out" in line] == [
+        f"{name}: left out, {message}" for name in NAMES
+    ]
+    assert main(["reproduce", "spectra"]) == 1  # asked for by name
+    assert capsys.readouterr().err == f"deepglass: {message}\n"
+
+
 def test_other_errors_are_not_hidden(reproduce: Reproduce) -> None:
     for error in (ModuleNotFoundError("No module named 'absent'", name="absent"), ValueError("bad")):
         reproduce.error = error

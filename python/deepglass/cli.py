@@ -17,7 +17,7 @@ from . import __version__, _core, _cpu
 
 __all__ = ["main"]
 
-_PLOTTING = "matplotlib"
+_EXTRAS = {"matplotlib": "plot", "torch": "learning", "optuna": "learning"}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,8 +72,14 @@ def _reproduce(
     for name in wanted or known:
         start = time.monotonic()
         print(f"{name} ...", flush=True)
-        with _log_shown():
-            written = reproduce.run(name, output=output, quick=quick, **({"images": images} if images else {}))
+        try:
+            with _log_shown():
+                written = reproduce.run(name, output=output, quick=quick, **({"images": images} if images else {}))
+        except ModuleNotFoundError as error:
+            if wanted or _extra(error) != "learning":
+                raise
+            print(f"{name}: left out, {_needed('learning')}", flush=True)
+            continue
         for path in written:
             if path.suffix == ".txt":
                 print(path.read_text("utf-8"))
@@ -94,6 +100,15 @@ def _log_shown() -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+
+
+def _extra(error: ModuleNotFoundError) -> str | None:
+    """The extra that a missing module belongs to."""
+    return _EXTRAS.get((error.name or "").partition(".")[0])
+
+
+def _needed(extra: str) -> str:
+    return f"needs the extra '{extra}': pip install 'deepglass[{extra}]'"
 
 
 def _fail(message: str, code: int) -> int:
@@ -131,8 +146,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != _PLOTTING:
+        extra = _extra(error)
+        if extra is None:
             raise
-        return _fail("needs the extra 'plot': pip install 'deepglass[plot]'", 1)
+        return _fail(_needed(extra), 1)
     except OSError as error:
         return _fail(str(error), 1)

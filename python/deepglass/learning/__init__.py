@@ -1,13 +1,22 @@
-"""Learning experiments: data sets with exact laws."""
+"""Learning experiments: data sets with exact laws, the training protocol, overparameterisation.
+
+Training needs the extra ``learning`` (PyTorch, Optuna), imported on use.
+"""
 
 from __future__ import annotations
 
 from .data import DataLaw, Images, read_images
 from .dimension import intrinsic_dimension, nearest_distances
+from .double_descent import least_squares_risk, least_squares_simulation, width_sweep
+from .experiment import experiment
 from .gaussian_chain import GaussianChain, chain_bayes_error
+from .jamming import effective_parameters, jamming, two_time_displacement
 from .labels import HiddenManifold, KGlobal, KLocal, TeacherStudent
 from .lattice import Ising, Potts, level_counts
+from .lazy import lazy_sweep, two_local_network
+from .noise import noise_factor, step_variance
 from .softmax import softmax_regression
+from .training import Trained, train, train_one_by_one
 
 __all__ = [
     "DataLaw",
@@ -19,10 +28,24 @@ __all__ = [
     "KLocal",
     "Potts",
     "TeacherStudent",
+    "Trained",
     "chain_bayes_error",
+    "effective_parameters",
+    "experiment",
     "intrinsic_dimension",
+    "jamming",
+    "lazy_sweep",
+    "least_squares_risk",
+    "least_squares_simulation",
     "level_counts",
     "nearest_distances",
+    "noise_factor",
     "read_images",
     "softmax_regression",
+    "step_variance",
+    "train",
+    "train_one_by_one",
+    "two_local_network",
+    "two_time_displacement",
+    "width_sweep",
 ]

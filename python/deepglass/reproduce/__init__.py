@@ -32,6 +32,10 @@ _NAMES = (
     "ntk",
     "temperature",
     "dimension",
+    "depth-locality",
+    "lazy-feature",
+    "double-descent",
+    "jamming",
 )
 _WITH_IMAGES = ("kernel-spectra", "fisher", "natural-gradient", "dimension")
 
@@ -77,6 +81,9 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     ------
     ValueError
         If the name is unknown.
+    ModuleNotFoundError
+        Without the extra ``learning``, for the items that train networks: "depth-locality", "lazy-feature",
+        "double-descent", "jamming".
 
     Examples
     --------
