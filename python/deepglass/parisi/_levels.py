@@ -26,6 +26,7 @@ __all__: list[str] = []
 
 # Residual of q = E f'^2 (and of d(beta f)/dm) that counts as converged; rounding leaves 1e-15 to 1e-14.
 CONVERGED = 1e-12
+_CLOSE = 1e-9
 # Levels closer than this, or than this fraction of the gaps beside them, have merged: a root of the equations of k
 # steps that is one of fewer steps.
 MERGED, _MERGED_FRACTION = 1e-7, 0.1
@@ -133,7 +134,8 @@ def newton(
     """Newton's method inside `bounds`, whose entries stay positive.
 
     A step is halved until the next one, with the same matrix, would be shorter: a measure that does not depend on
-    the units of the equations, of which those of the breakpoints are flat.
+    the units of the equations, of which those of the breakpoints are flat.  Close to the solution that next step may
+    be rounding along a flat direction, and a smaller residual decides.
     """
     residual, matrix, state = equations(z)
     norm = np.abs(residual).max(initial=0.0)
@@ -153,7 +155,8 @@ def newton(
             iteration += 1
             with contextlib.suppress(NumericalError):  # levels too close: the step was too long
                 new = equations(z + fraction * step)
-                accepted = bool(np.abs(inverse @ new[0]).max() < (1.0 - fraction / 4) * size)
+                shorter = np.abs(inverse @ new[0]).max() < (1.0 - fraction / 4) * size
+                accepted = bool(shorter or (norm < _CLOSE and np.abs(new[0]).max() < norm / 4))
             if not accepted and settled:
                 break
             if not accepted:

@@ -68,9 +68,9 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     quick : bool
         Coarser, within two minutes on two cores.
     images : Path, optional
-        For "kernel-spectra", "fisher", "natural-gradient" and "dimension", ignored by the others: a file .npy or .npz of images,
-        shape (images, pixels, ...), in .npz with their classes as array "labels".  Default: the digits of
-        scikit-learn, or Gaussian data without it.
+        For "kernel-spectra", "fisher", "natural-gradient" and "dimension", ignored by the others: a file .npy or
+        .npz of images, shape (images, pixels, ...), in .npz with their classes as array "labels".  Default: the
+        digits of scikit-learn, or Gaussian data without it.
 
     Returns
     -------

@@ -14,8 +14,8 @@ import xarray as xr
 
 from ..learning import HiddenManifold, intrinsic_dimension, nearest_distances
 from ..plot import Figure, pyplot
-from ._report import Row, write
 from ._images import load_pictures
+from ._report import Row, write
 
 __all__ = ["run"]
 
