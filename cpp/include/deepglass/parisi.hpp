@@ -4,7 +4,6 @@
 #include "deepglass/parisi/deep_perceptron.hpp"
 #include "deepglass/parisi/franz_parisi.hpp"
 #include "deepglass/parisi/gaussian_field.hpp"
-#include "deepglass/parisi/wall.hpp"
 #include "deepglass/parisi/hierarchical.hpp"
 #include "deepglass/parisi/hierarchical_equations.hpp"
 #include "deepglass/parisi/layer_map.hpp"
@@ -12,3 +11,4 @@
 #include "deepglass/parisi/perceptron.hpp"
 #include "deepglass/parisi/recursion.hpp"
 #include "deepglass/parisi/spin_glass.hpp"
+#include "deepglass/parisi/wall.hpp"

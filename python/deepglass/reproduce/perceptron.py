@@ -195,7 +195,8 @@ def _table() -> list[Row]:
             "(3 kappa - 4)/(2 - kappa)",
         ),
     ]
-    for potential, load, margin, beta in (("soft", 20.0, -1.0, 100.0), ("count", _COUNT_LOAD, 0.0, 5.0)):
+    cases: list[tuple[Potential, float, float, float]] = [("soft", 20.0, -1.0, 100.0), ("count", _COUNT_LOAD, 0.0, 5.0)]
+    for potential, load, margin, beta in cases:
         broken = partial(_broken, potential, load, margin)
         slope = -_derivative(lambda beta, broken=broken: float(broken(beta).free_entropy), beta) / load  # type: ignore[misc]
         known.append(
