@@ -47,12 +47,20 @@ def test_without_torch_they_are_refused(name, monkeypatch, tmp_path):
 
 def test_depth_locality(torch, tmp_path, monkeypatch):
     monkeypatch.setattr(depth_locality, "_N_TEST", 2000)
-    settings = [("local", 1, 12, 80), ("global", 1, 12, 80), ("local", 3, 5, 100)]
+    settings = [("local", 1, 12, 80), ("global", 1, 12, 80), ("local", 3, 5, 100), ("chain", 2, 20, 80)]
     cells = tuple(
         depth_locality.Cell(*setting, 16, depth, (0.1, 0.5), n_instances=2) for setting in settings for depth in (1, 2)
     )
-    table = checked(depth_locality._reproduce(tmp_path, cells, workers=1))
-    assert len(re.findall(r"^\d-\w+, D = .*: better ", table, re.MULTILINE)) == 3
+    noisy = tuple(
+        depth_locality.Cell("local", 2, 5, 100, 16, 1, (0.3,), n_instances=2, batch=batch, extrapolation=a)
+        for batch, a in ((50, 1.0), (50, 2.0), (10, 1.0))
+    )
+    table = checked(depth_locality._reproduce(tmp_path, cells, noisy, workers=1))
+    assert re.search(r"^  as minibatches of 10, a = 2 +the same covariance ", table, re.MULTILINE)
+    assert len(re.findall(r"^\S+, D = .*: better ", table, re.MULTILINE)) == 4
+    chain = dg.load(tmp_path / "2chain_D20_N80_H16_L1.nc")
+    np.testing.assert_allclose(chain.bayes_error, dg.learning.chain_bayes_error(20, 0.3, 0.2), rtol=1e-12)
+    assert float(chain.test_error.min()) > float(chain.bayes_error[0])
     assert re.search(r"^1-local = 1-global +equal ", table, re.MULTILINE)
     # The kernel with one hidden layer and no bias has no odd degree but the first: 3-local labels are a guess.
     blind = dg.load(tmp_path / "3local_D5_N100_H16_L1.nc")
@@ -60,7 +68,7 @@ def test_depth_locality(torch, tmp_path, monkeypatch):
     assert float(blind.test_error.mean("instance").min()) < 0.42
     # Finished instances are not run again
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "instances").iterdir()}
-    depth_locality._reproduce(tmp_path, cells, workers=1)
+    depth_locality._reproduce(tmp_path, cells, noisy, workers=1)
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "instances").iterdir()}
 
 
@@ -162,7 +170,11 @@ def test_other_parameters_are_other_files(tmp_path):
 def test_quick(torch, tmp_path, name):
     table = checked(dg.reproduce.run(name, output=tmp_path, quick=True))
     expected = {
-        "depth-locality": [r"2-global, .*: better +shallow +shallow +reproduced", r"3-local, .*: better +deep +deep "],
+        "depth-locality": [
+            r"enhanced noise generalises better +yes \(\S+\) +yes ",
+            r"2-global, .*: better +shallow +shallow +reproduced",
+            r"3-local, .*: better +deep +deep ",
+        ],
         "lazy-feature": [r"the best network beats the kernel +yes +yes ", r"written down: error +0 +0 "],
         "double-descent": [r"test error has a peak +yes +reproduced", r"it is variance +yes +yes"],
         "jamming": [r"N_Delta/N jumps +yes +yes", r"P/N = 0\.5: the parameters +rest +rest"],
