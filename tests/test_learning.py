@@ -364,6 +364,7 @@ TABLE = [
     (product, 1, 100, 1000, 200, 7, (0.02, 0.1, 0.4), 0.0984, 0.0052),
     (ring, 1, 100, 1000, 200, 1, (0.02, 0.1, 0.4), 0.0859, 0.0037),
     (ring, 1, 100, 1000, 200, 3, (0.02, 0.1, 0.4), 0.0901, 0.0062),
+    (ring, 1, 100, 1000, 200, 7, (0.02, 0.1, 0.4), 0.0978, 0.0055),
     (product, 2, 100, 2000, 200, 1, (0.2, 0.4, 0.8), 0.2442, 0.0072),
     (product, 2, 100, 2000, 200, 3, (0.2, 0.4, 0.8), 0.2517, 0.0061),
     (product, 2, 100, 2000, 200, 7, (0.2, 0.4, 0.8), 0.2164, 0.0125),
@@ -408,6 +409,24 @@ def test_order_of_depths(torch):
     assert abs(local.mean() - spread.mean()) < 0.01
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("hidden_layers", "expected", "spread"), [(1, 0.3887, 0.0023), (3, 0.4180, 0.0024)])
+def test_temperatures_of_chains(torch, hidden_layers, expected, spread):
+    """Far from what is possible, 0.2486, and never below."""
+    law = learning.GaussianChain(100, betas=[0.3, 0.2])
+    errors = []
+    for seed in range(3):
+        (x, y), (x_test, y_test) = (
+            (drawn.inputs.values, drawn.labels.values)
+            for drawn in (law.draw(4000, seed=seed), law.draw(20_000, seed=seed + 1000))
+        )
+        trained = learning.train(x, y, [seed], 0.4, hidden_layers=hidden_layers, width=200, threads=1)
+        assert trained.state.tolist() == ["fitted"]
+        errors.append(trained.error(x_test, y_test).item())
+    assert abs(np.mean(errors) - expected) < max(3 * spread, 0.02), errors
+    assert min(errors) > law.bayes_error + 0.05
+
+
 # ---- Reference errors of the tangent kernel, K + 1e-8 tr(K) / N, 5000 test points, 1 or 2 seeds each (NumPy)
 
 KERNEL_TABLE = [
@@ -415,13 +434,20 @@ KERNEL_TABLE = [
     (product, 1, 100, 1000, 1, 0.103),
     (product, 1, 100, 1000, 3, 0.083),
     (product, 1, 100, 1000, 7, 0.086),
+    (ring, 1, 100, 1000, 7, 0.085),
     (ring, 1, 100, 1000, 1, 0.107),
     (ring, 1, 100, 1000, 3, 0.087),
     (product, 2, 100, 2000, 1, 0.407),
     (product, 2, 100, 2000, 3, 0.423),
+    (product, 2, 100, 2000, 7, 0.448),
+    (product, 2, 100, 4000, 1, 0.379),
+    (product, 2, 100, 4000, 3, 0.389),
     (ring, 2, 100, 2000, 1, 0.369),
     (ring, 2, 100, 2000, 3, 0.397),
+    (ring, 2, 100, 4000, 1, 0.282),
+    (ring, 2, 100, 4000, 3, 0.304),
     (product, 3, 40, 3000, 1, 0.486),
+    (product, 3, 40, 3000, 3, 0.471),
     (ring, 3, 20, 3000, 1, 0.506),
     (ring, 3, 20, 3000, 3, 0.270),
 ]

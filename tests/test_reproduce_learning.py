@@ -103,7 +103,7 @@ def test_pictures_numbers_and_table(tmp_path: Path, name: str) -> None:
     pytest.importorskip("matplotlib").use("Agg")
     reproduce = pytest.importorskip("deepglass.reproduce")
     written = reproduce.run(name, output=tmp_path, quick=True)
-    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".txt"}
+    assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".json", ".txt"}
     assert all(path.stat().st_size > 0 for path in written)
     if name == "temperature":
         ring = dg.load(tmp_path / name / "ring.nc")

@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         "--images",
         type=Path,
         metavar="FILE",
-        help="images (.npy, .npz) for kernel-spectra, fisher, natural-gradient, dimension",
+        help="images (.npy, .npz) for kernel-spectra, fisher, natural-gradient, dimension, trainability",
     )
     return parser
 

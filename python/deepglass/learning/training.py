@@ -495,10 +495,13 @@ def _wrong(problem: Problem, outputs: Any, targets: Any) -> Any:
 
 
 class Stack:
-    """Networks of one shape as batched matrices, (network, fan_in, fan_out) and (network, 1, fan_out)."""
+    """Networks of one shape as batched matrices, (network, fan_in, fan_out) and (network, 1, fan_out).
 
-    def __init__(self, weights: list[Any], biases: list[Any]) -> None:
-        self.weights, self.biases = weights, biases
+    The activation is "relu" or "tanh".
+    """
+
+    def __init__(self, weights: list[Any], biases: list[Any], activation: str = "relu") -> None:
+        self.weights, self.biases, self.activation = weights, biases, activation
 
     def forward(self, x: Any) -> list[Any]:
         """Values of all layers for x (network, sample, n_inputs): x, hidden layers, outputs."""
@@ -506,7 +509,7 @@ class Stack:
         values = [x]
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True), start=1):
             u = torch.baddbmm(bias, values[-1], weight)
-            values.append(u.relu_() if layer < len(self.weights) else u)
+            values.append(getattr(u, f"{self.activation}_")() if layer < len(self.weights) else u)
         return values
 
     def backward(self, values: list[Any], delta: Any) -> Iterator[tuple[int, Any, Any]]:
@@ -518,7 +521,7 @@ class Stack:
             below = None
             if layer:
                 below = delta.bmm(self.weights[layer].transpose(1, 2))
-                below.mul_(values[layer] > 0.0)
+                below.mul_(values[layer] > 0.0 if self.activation == "relu" else 1.0 - values[layer] ** 2)
             yield layer, values[layer], delta
             delta = below
 
@@ -580,8 +583,10 @@ class _Batch:
         if len(self.places) == len(networks):
             self.stack, self.rates, self.shifts = new, rates, shifts
         else:
-            pairs = [zip(self.stack.weights, new.weights, strict=True), zip(self.stack.biases, new.biases, strict=True)]
-            self.stack = Stack(*([torch.cat(pair) for pair in kind] for kind in pairs))
+            self.stack = Stack(
+                [torch.cat(pair) for pair in zip(self.stack.weights, new.weights, strict=True)],
+                [torch.cat(pair) for pair in zip(self.stack.biases, new.biases, strict=True)],
+            )
             self.rates = torch.cat([self.rates, rates])
             self.shifts = torch.cat([self.shifts, shifts]) if problem.centred else None
 

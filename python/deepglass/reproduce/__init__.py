@@ -36,8 +36,9 @@ _NAMES = (
     "lazy-feature",
     "double-descent",
     "jamming",
+    "trainability",
 )
-_WITH_IMAGES = ("kernel-spectra", "fisher", "natural-gradient", "dimension")
+_WITH_IMAGES = ("kernel-spectra", "fisher", "natural-gradient", "dimension", "trainability")
 
 
 def names() -> list[str]:
@@ -68,9 +69,9 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
     quick : bool
         Coarser, within two minutes on two cores.
     images : Path, optional
-        For "kernel-spectra", "fisher", "natural-gradient" and "dimension", ignored by the others: a file .npy or
-        .npz of images, shape (images, pixels, ...), in .npz with their classes as array "labels".  Default: the
-        digits of scikit-learn, or Gaussian data without it.
+        For "kernel-spectra", "fisher", "natural-gradient", "dimension" and "trainability", ignored by the others: a
+        file .npy or .npz of images, shape (images, pixels, ...), in .npz with their classes as array "labels".
+        Default: the digits of scikit-learn, or Gaussian data without it.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
         If the name is unknown.
     ModuleNotFoundError
         Without the extra ``learning``, for the items that train networks: "depth-locality", "lazy-feature",
-        "double-descent", "jamming".
+        "double-descent", "jamming", "trainability".
 
     Examples
     --------

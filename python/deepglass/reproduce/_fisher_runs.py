@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import xarray as xr
 from .. import fisher, io, meanfield
 from ..random import child_seed
 from . import _experiment
-from ._images import Pictures, load_pictures
+from ._images import pictures_of
 
 __all__ = ["Epoch", "Growth", "Online", "critical_hard_tanh", "epoch_data", "estimated_hours"]
 
@@ -32,14 +31,9 @@ _PER_SECOND = 3e9  # operations of one thread, about
 _DIVERGED = 1e4  # times the loss before training
 
 
-@lru_cache(maxsize=1)
-def _pictures(path: str) -> Pictures:
-    return load_pictures(Path(path) if path else None)
-
-
 def epoch_data(path: str, n: int, instance: int, centred: bool) -> tuple[Array, Array]:
     """Normalised images and their classes as unit vectors, without mean for outputs that have none."""
-    some = _pictures(path).chosen(n, np.random.default_rng([31, instance]))
+    some = pictures_of(path).chosen(n, np.random.default_rng([31, instance]))
     y = np.eye(N_CLASSES)[some.labels]
     return some.normalised(), y - y.mean(axis=0) if centred else y
 
@@ -221,7 +215,7 @@ class Online(_experiment.Experiment):
         """All rates side by side, from the same weights on the same images."""
         sw2, qhat = critical_hard_tanh()
         rng = np.random.default_rng([32, instance])
-        some = _pictures(self.images).chosen(self.steps, rng)
+        some = pictures_of(self.images).chosen(self.steps, rng)
         order = np.arange(self.steps) % len(some.labels)
         x = some.pixels @ rng.normal(size=(some.pixels.shape[1], self.width))
         x *= np.sqrt(qhat * self.width) / np.linalg.norm(x, axis=1, keepdims=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from ..learning import read_images
 
-__all__ = ["Pictures", "load_pictures"]
+__all__ = ["Pictures", "load_pictures", "pictures_of"]
 
 Array = npt.NDArray[np.float64]
 
@@ -52,6 +53,12 @@ def load_pictures(path: Path | None) -> Pictures:
     return Pictures(
         "digits of scikit-learn, 8 x 8", np.asarray(digits.data, float), np.asarray(digits.target, np.int64)
     )
+
+
+@lru_cache(maxsize=1)
+def pictures_of(path: str) -> Pictures:
+    """The same, of a path as text, "" for None; read once."""
+    return load_pictures(Path(path) if path else None)
 
 
 def _classes(pixels: Array) -> npt.NDArray[np.int64]:

@@ -1,12 +1,16 @@
 """Is deeper better?  Test errors of shallow and deep networks for local and global labels (talk of T. Mori).
 
 Networks with ReLU, cross entropy, stochastic gradient descent with minibatches of 50 to no error.  A k-local label is
-the sign of the product of k inputs, a k-global one that of a sum of such products along a ring.  The rate is the best
-one of a few on 20,000 validation samples; test errors are of 20,000 others.
+the sign of the product of k inputs, a k-global one that of a sum of such products along a ring; or the label tells
+which of two temperatures a Gaussian chain has.  The rate is the best one of a few on 20,000 validation samples; test
+errors are of 20,000 others.
 
-Yardsticks: the least error, 0 for all these labels (a network with four hidden units has it for 2-local ones); a guess,
-1/2; classification by the tangent kernel of the infinitely wide network of the same depth, on the same samples; 1-local
-and 1-global labels differ by a rotation of the inputs only, so that their errors must agree.
+Yardsticks: the least error, exact for temperatures and 0 for the others (a network with four hidden units has it for
+2-local labels); a guess, 1/2; classification by the tangent kernel of the infinitely wide network of the same depth, on
+the same samples; 1-local and 1-global labels differ by a rotation of the inputs only, so that their errors must agree.
+
+Beside them descent with enhanced noise, a grad L_B + (1 - a) grad L_B' (arXiv:2009.13094), and plain descent with
+minibatches so much smaller that the covariance of a step is the same.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from scipy.stats import t as student
 
 from .. import io, kernels, learning
 from ..learning._torch import require
-from ..plot import Figure, pyplot
+from ..plot import Figure, pyplot, ticker
 from ..random import child_seed
 from ..stats import Estimate
 from ._experiment import Experiment
@@ -33,8 +37,19 @@ from ._trainings import mean_of, products, run_trainings
 __all__ = ["run"]
 
 _N_TEST = 20_000
+_BATCH = 50
 _EPOCHS = 60  # expected, for the hours
-_LAWS = {"local": learning.KLocal, "global": learning.KGlobal}
+_BETAS = [0.3, 0.2]  # of the Gaussian chain, whose energy is a 2-global sum
+
+
+def _law(label: str, n_inputs: int, k: int, seed: int) -> learning.DataLaw:
+    if label == "chain":
+        return learning.GaussianChain(n_inputs, betas=_BETAS)
+    return (learning.KLocal if label == "local" else learning.KGlobal)(n_inputs, k=k, seed=seed)
+
+
+def _title(label: str, k: int) -> str:
+    return "temperature" if label == "chain" else f"{k}-{label}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +65,8 @@ class Cell(Experiment):
     rates: tuple[float, ...]
     n_instances: int = 3
     seed: int = 1
+    batch: int = _BATCH
+    extrapolation: float = 1.0
 
     @property
     def setting(self) -> tuple[str, int, int, int, int]:
@@ -59,7 +76,13 @@ class Cell(Experiment):
     @property
     def name(self) -> str:
         """For files."""
-        return f"{self.k}{self.label}_D{self.n_inputs}_N{self.n_train}_H{self.width}_L{self.hidden_layers}"
+        noise = "" if self.noise == 1.0 else f"_B{self.batch}_a{self.extrapolation:g}"
+        return f"{self.k}{self.label}_D{self.n_inputs}_N{self.n_train}_H{self.width}_L{self.hidden_layers}{noise}"
+
+    @property
+    def noise(self) -> float:
+        """Covariance of a step beside that of plain descent with minibatches of 50 out of many samples."""
+        return learning.noise_factor(self.extrapolation) * _BATCH / self.batch
 
     @property
     def cost(self) -> float:
@@ -69,7 +92,7 @@ class Cell(Experiment):
     def run(self, instance: int, path: Path, check: Callable[[int, int], None]) -> None:
         """Train at all rates, and classify by the kernel; depths share samples."""
         own = child_seed(self.seed, instance)
-        law = _LAWS[self.label](self.n_inputs, k=self.k, seed=child_seed(own, 0))
+        law = _law(self.label, self.n_inputs, self.k, child_seed(own, 0))
         (x, y), valid, test = (
             (drawn["inputs"].values, drawn["labels"].values)
             for drawn in (
@@ -78,7 +101,7 @@ class Cell(Experiment):
         )
         trained = learning.train(
             x, y, [child_seed(own, 4)] * len(self.rates), self.rates, hidden_layers=self.hidden_layers,
-            width=self.width, threads=1, progress=check,
+            width=self.width, batch=self.batch, extrapolation=self.extrapolation, threads=1, progress=check,
         )  # fmt: skip
         kernel = kernels.ntk_classification(
             x, y, test[0][:5000], activation="relu", hidden_layers=self.hidden_layers, weight_variance=2.0,
@@ -92,6 +115,7 @@ class Cell(Experiment):
                 "state": ("rate", trained.state),
                 "epochs": ("rate", trained.epochs),
                 "displacement": ("rate", trained.displacement),
+                "bayes_error": law.bayes_error,
                 "kernel_error": float(np.mean(kernel.values != test[1][:5000])),
             },
             {"rate": list(self.rates)},
@@ -118,6 +142,7 @@ _QUICK = _cells(
     ("global", 2, 30, 600, 64, (0.05, 0.2, 0.6)),
     ("local", 3, 15, 800, 64, (0.2, 0.5, 1.0)),
     ("global", 3, 10, 800, 64, (0.05, 0.2, 0.6)),
+    ("chain", 2, 100, 1500, 64, (0.1, 0.4)),
 ) + _cells((1, 3), 8, ("local", 2, 40, 400, 64, (0.2, 0.4, 0.8)))  # fmt: skip
 _FULL = _cells(
     (1, 3, 5, 7), 6,
@@ -129,23 +154,42 @@ _FULL = _cells(
     ("global", 2, 100, 4000, 200, (0.05, 0.2, 0.6)),
     ("local", 3, 40, 4000, 200, (0.2, 0.5, 1.0)),
     ("global", 3, 20, 4000, 200, (0.05, 0.2, 0.6)),
+    ("chain", 2, 100, 4000, 200, (0.1, 0.4)),
 )  # fmt: skip
+
+# More noise: by enhancement, and by smaller minibatches
+_NOISE = ((1.0, 50), (1.5, 50), (2.0, 50), (3.0, 50), (1.0, 20), (1.0, 10), (1.0, 4))
+
+
+def _noisy(label: str, k: int, n_inputs: int, n_train: int, width: int, rates: tuple[float, ...]) -> tuple[Cell, ...]:
+    return tuple(
+        Cell(label, k, n_inputs, n_train, width, 1, rates, 6, batch=batch, extrapolation=a) for a, batch in _NOISE
+    )
+
+
+_QUICK_NOISE = _noisy("local", 2, 40, 400, 64, (0.2, 0.8))
+_FULL_NOISE = _noisy("local", 2, 100, 2000, 200, (0.1, 0.2, 0.4, 0.8))
 
 # What the talk says of deep networks, beside those with one hidden layer.
 _TALK = {("local", 1): "shallow", ("global", 1): "shallow", ("local", 2): "deep", ("global", 2): "shallow",
-         ("local", 3): "deep", ("global", 3): "shallow"}  # fmt: skip
+         ("local", 3): "deep", ("global", 3): "shallow", ("chain", 2): "shallow"}  # fmt: skip
 
 
 def run(output: Path, *, quick: bool) -> list[Path]:
     """Compute, draw and compare; see `deepglass.reproduce.run`."""
-    return _reproduce(output, _QUICK if quick else _FULL)
+    return _reproduce(output, *((_QUICK, _QUICK_NOISE) if quick else (_FULL, _FULL_NOISE)))
 
 
-def _reproduce(output: Path, cells: tuple[Cell, ...], workers: int = 0) -> list[Path]:
+def _reproduce(output: Path, cells: tuple[Cell, ...], noisy: tuple[Cell, ...], workers: int = 0) -> list[Path]:
     require("torch")
-    results = dict(zip(cells, run_trainings(cells, output / "instances", workers), strict=True))
-    figures = {"depth_locality": partial(_figure, results)}
-    return write(output, {cell.name: result for cell, result in results.items()}, figures, _table(results))
+    results = run_trainings((*cells, *noisy), output / "instances", workers)
+    depths, noises = (
+        dict(zip(some, found, strict=True))
+        for some, found in ((cells, results[: len(cells)]), (noisy, results[len(cells) :]))
+    )
+    figures = {"depth_locality": partial(_figure, depths), "noise": partial(_figure_noise, noises)}
+    data = {cell.name: result for cell, result in {**noises, **depths}.items()}
+    return write(output, data, figures, [*_table(depths), *_table_noise(noises)])
 
 
 # ---- Numbers
@@ -183,7 +227,7 @@ def _table(results: dict[Cell, xr.Dataset]) -> list[Row]:
         dead = sum(int((result["state"] == "dead").sum()) for result in depths.values())
         rows.append(
             Row(
-                f"{k}-{label}, D = {n_inputs}, N = {n_train}, H = {width}: better", said, better, verdict,
+                f"{_title(label, k)}, D = {n_inputs}, N = {n_train}, H = {width}: better", said, better, verdict,
                 "error " + ", ".join(f"{errors[depth]} (L = {depth})" for depth in depths)
                 + f"; L = {deep} minus L = {shallow} {gap}, {pull:+.1f} errors of "
                 f"{limit:.1f}; rates {rates}; {dead} dead runs",
@@ -191,11 +235,13 @@ def _table(results: dict[Cell, xr.Dataset]) -> list[Row]:
         )  # fmt: skip
         kernel = ", ".join(f"{mean_of(at['kernel_error'])} (L = {depth})" for depth, at in best.items())
         least = min(errors.values(), key=lambda one: one.value)
+        bayes = float(best[shallow]["bayes_error"][0])
         by_kernel = min((mean_of(at["kernel_error"]) for at in best.values()), key=lambda one: one.value)
+        excess = by_kernel.value - least.value
         rows.append(
             Row(
-                "  the tangent kernel fails", "yes", "yes" if by_kernel.value > least.value + 0.02 else "no",
-                f"{by_kernel.value - least.value:+.3f}", f"its errors {kernel}; least error of all classifiers 0",
+                "  the tangent kernel fails", "-" if label == "chain" else "yes", "yes" if excess > 0.02 else "no",
+                f"{excess:+.3f}", f"its errors {kernel}; least error of all classifiers {bayes:.4g}",
             )
         )  # fmt: skip
         if k == 1:
@@ -212,7 +258,45 @@ def _table(results: dict[Cell, xr.Dataset]) -> list[Row]:
     return rows
 
 
-# ---- Picture
+def _table_noise(results: dict[Cell, xr.Dataset]) -> list[Row]:
+    first, plain = next(iter(results.items()))
+    rows = []
+    for rate in first.rates:
+
+        def error(cell: Cell, rate: float = rate) -> xr.DataArray:
+            return results[cell]["test_error"].sel(rate=rate)
+
+        enhanced = [cell for cell in results if cell.extrapolation != 1.0 and bool(error(cell).notnull().all())]
+        if not enhanced:
+            continue
+        best = min(enhanced, key=lambda cell: float(error(cell).mean()))
+        gap = mean_of(error(best) - plain["test_error"].sel(rate=rate))
+        limit = float(student.ppf(0.975, max(1, first.n_instances - 1)))
+        seen = "no difference" if abs(gap.value) < limit * gap.error else "yes" if gap.value < 0.0 else "no"
+        rows.append(
+            Row(
+                f"{first.k}-{first.label}, N = {first.n_train}, rate {rate:g}: enhanced noise generalises better",
+                "yes (arXiv:2009.13094)", seen, f"{gap}",
+                f"error {mean_of(error(best))} at a = {best.extrapolation:g}, {mean_of(error(first))} without",
+            )
+        )  # fmt: skip
+        for other in results:
+            same = next((cell for cell in enhanced if math.isclose(cell.noise, other.noise)), None)
+            if other.extrapolation == 1.0 and same is not None and bool(error(other).notnull().all()):
+                gap = mean_of(error(same) - error(other))
+                agree = abs(gap.value) < limit * gap.error
+                rows.append(
+                    Row(
+                        f"  as minibatches of {other.batch}, a = {same.extrapolation:g}", "the same covariance",
+                        "the same error" if agree else "another error", f"{gap}",
+                        f"error {mean_of(error(same))}, {mean_of(error(other))} with smaller minibatches, "
+                        f"{first.batch / other.batch:g} times the steps in an epoch",
+                    )
+                )  # fmt: skip
+    return rows
+
+
+# ---- Pictures
 
 
 def _figure(results: dict[Cell, xr.Dataset]) -> Figure:
@@ -233,10 +317,10 @@ def _figure(results: dict[Cell, xr.Dataset]) -> Figure:
             layers, [e.value for e in kernel], [e.error for e in kernel], color="C1", linestyle="--", capsize=2.0,
             label="tangent kernel (infinite width)",
         )  # fmt: skip
-        ax.axhline(0.0, color="C2", linewidth=1.0, label="least error")
+        ax.axhline(float(best[0]["bayes_error"][0]), color="C2", linewidth=1.0, label="least error")
         ax.axhline(0.5, color="0.6", linewidth=0.7, linestyle=":", label="guess")
         ax.set(xticks=layers, xlim=(min(layers) - 0.5, max(layers) + 0.5), ylim=(-0.02, 0.55))
-        ax.set_title(f"{k}-{label}: $D={n_inputs}$, $N={n_train}$, $H={width}$", loc="left", fontsize=8)
+        ax.set_title(f"{_title(label, k)}: $D={n_inputs}$, $N={n_train}$, $H={width}$", loc="left", fontsize=8)
     for ax in axes.flat[len(settings) :]:
         ax.set_axis_off()
     for ax in axes[-1]:
@@ -244,4 +328,29 @@ def _figure(results: dict[Cell, xr.Dataset]) -> Figure:
     for ax in axes[:, 0]:
         ax.set_ylabel("test error")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize="small")
+    return figure
+
+
+def _figure_noise(results: dict[Cell, xr.Dataset]) -> Figure:
+    first = next(iter(results))
+    figure, axes = pyplot.subplots(
+        1, len(first.rates), figsize=(2.9 * len(first.rates), 3.2), squeeze=False, sharey=True
+    )
+    for ax, rate in zip(axes.flat, first.rates, strict=True):
+        for label, colour, own in (
+            (f"enhanced noise, $B={_BATCH}$", "C0", [cell for cell in results if cell.batch == _BATCH]),
+            ("plain, smaller minibatches", "C1", [cell for cell in results if cell.extrapolation == 1.0]),
+        ):
+            alive = [cell for cell in own if bool(results[cell]["test_error"].sel(rate=rate).notnull().all())]
+            means = [mean_of(results[cell]["test_error"].sel(rate=rate)) for cell in alive]
+            ax.errorbar(
+                [cell.noise for cell in alive], [e.value for e in means], [e.error for e in means], color=colour,
+                marker="o", capsize=2.0, label=label,
+            )  # fmt: skip
+        ax.set(xscale="log", xlabel="noise of a step, $a^2 + (1-a)^2$ or $50/B$", xticks=[1, 2.5, 5, 12.5])
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(ticker.NullLocator())
+        ax.set_title(f"rate {rate:g}", loc="left", fontsize=9)
+    axes[0, 0].set_ylabel(f"test error, {first.k}-{first.label}, $D={first.n_inputs}$, $N={first.n_train}$")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize="small")
     return figure

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from ..fisher import Network, natural_gradient
 from ..plot import Figure, pyplot
 from ._experiment import Experiment, run_all
 from ._finite import Array, Estimate, compare
-from ._images import Pictures, load_pictures
+from ._images import pictures_of
 from ._report import Row, write
 
 __all__ = ["run"]
@@ -60,14 +60,9 @@ _QUICK = Sizes(40, (64, 128, 256, 512), 8, 3, 256, 400, 10)
 _FULL = Sizes(100, (128, 256, 512, 1024, 2048), 12, 6, 2000, 2000, 40)
 
 
-@lru_cache(maxsize=1)
-def _pictures(path: str) -> Pictures:
-    return load_pictures(Path(path) if path else None)
-
-
 def _data(path: str, n: int, n_test: int, *numbers: int) -> tuple[Array, Array, Array, Array]:
     """Training inputs and targets, test inputs and targets."""
-    some = _pictures(path).chosen(n + n_test, np.random.default_rng([51, *numbers]))
+    some = pictures_of(path).chosen(n + n_test, np.random.default_rng([51, *numbers]))
     x, y = some.normalised(), np.where(some.labels % 2 == 1, 1.0, -1.0)[:, np.newaxis]
     return x[:n], y[:n], x[n:], y[n:]
 
@@ -230,7 +225,7 @@ def run(output: Path, *, quick: bool, images: Path | None = None) -> list[Path]:
 
 def _reproduce(output: Path, sizes: Sizes, images: Path | None, workers: int = 0) -> list[Path]:
     path = str(images) if images else ""
-    source, pixels, _ = _pictures(path)
+    source, pixels, _ = pictures_of(path)
     n = min(sizes.n, 2 * pixels.shape[1] // 3)  # the inputs must be of full rank
     trainings = [Training(width, n, sizes.steps, path, sizes.networks) for width in sizes.widths]
     experiments: list[Training | Generalisation] = [
