@@ -65,18 +65,18 @@ def main() -> None:
     for k in (1, 2, 3, 6, 12):
         solution = dg.parisi.jamming_load(-0.5, k)
         q, y = solution.overlap.values[:-1], solution.breakpoint.values[1:]
-        found = _core.hard_wall_recursion(q, y, -0.5)
+        found = _core.wall_recursion(q, y, -0.5)
         F, g = banded(q, y, -0.5)
         if abs(F / found["value"] - 1) > 1e-11 or np.abs(g / found["slope_square"] - 1).max() > 1e-9:
             raise AssertionError(f"k = {k}: the NumPy program disagrees")
         # The twin has one grid for all levels: too dear beyond a few steps.
         slow = milliseconds(lambda q=q, y=y: recursion(q, y, -0.5), 3) if k <= 3 else np.nan
         plain = milliseconds(lambda q=q, y=y: banded(q, y, -0.5))
-        fast = milliseconds(lambda q=q, y=y: _core.hard_wall_recursion(q, y, -0.5))
+        fast = milliseconds(lambda q=q, y=y: _core.wall_recursion(q, y, -0.5))
         name = f"sweep, k={k}"
         print(f"{name:34s} {slow:10.2f} {plain:10.2f} {fast:10.3f} {slow / fast:8.0f} {plain / fast:8.1f}")
         if k > 1:
-            full = milliseconds(lambda q=q, y=y: _core.hard_wall_recursion(q, y, -0.5, hessian=True))
+            full = milliseconds(lambda q=q, y=y: _core.wall_recursion(q, y, -0.5, hessian=True))
             print(f"{'  with all second derivatives':34s} {'':10s} {'':10s} {full:10.3f}")
     for name, call in (
         ("jamming_load(-0.5, 1)", lambda: dg.parisi.jamming_load(-0.5, 1)),
