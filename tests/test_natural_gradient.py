@@ -115,9 +115,7 @@ def test_unit_wise_with_two_outputs_is_isotropic_at_infinite_width():
         step = natural_gradient(network, x, y, metric="unit_wise")
         assert math.isclose(step.alpha, width * 2 / 2 + 1, rel_tol=1e-12)
         residuals.append(float(step.residual))
-    assert (
-        residuals[0] > 0.1 and 1.4 < residuals[0] / residuals[1] < 5
-    )  # 2.8, as M^{-1/2}; the largest of 1600 elements
+    assert residuals[0] > 0.1 and 1.4 < residuals[0] / residuals[1] < 5  # 2.8: M^{-1/2}
 
 
 def test_slopes_that_underflow_are_no_gradients():

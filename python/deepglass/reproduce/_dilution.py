@@ -22,7 +22,9 @@ from ..plot import Figure, pyplot
 from ._instances import Point, liquid_energy, silent_instances
 from ._report import Row
 
-__all__ = ["FULL", "QUICK", "Dilute", "draw", "loopless_energy", "rows"]
+__all__ = ["FULL", "QUICK", "WIDTH", "Dilute", "draw", "loopless_energy", "rows"]
+
+WIDTH = 64  # of the cold networks
 
 _DRAWS = 20_000  # of the bonds of one perceptron
 _NODES = 80
@@ -71,7 +73,7 @@ def _liquid(width: int, connectivity: int, n_instances: int) -> Dilute:
 
 
 def _cold(connectivity: int, n_instances: int) -> Dilute:
-    return Dilute(64, connectivity=connectivity, n_instances=n_instances)
+    return Dilute(WIDTH, connectivity=connectivity, n_instances=n_instances)
 
 
 QUICK = (

@@ -383,7 +383,7 @@ def _figure_silent(data: _Data) -> Figure:
 
 
 def _figure_dilution(data: _Data) -> Figure:
-    width = max(data.widths)
+    width = min(data.widths, key=lambda one: abs(one - _dilution.WIDTH))
     return _dilution.draw(data.dilute, data.widths[width], width)
 
 
