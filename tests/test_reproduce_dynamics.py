@@ -137,12 +137,10 @@ def test_loopless_energy_is_a_sum_over_all_inputs():
 
 
 def test_networks_of_limited_connectivity_are_without_loops_where_they_are_wide(tmp_path):
-    """Between the outer layers; with all connections, which has loops, the energy is another."""
-    points = [_dilution._liquid(width, 8, n) for width, n in ((8, 64), (64, 8))]
-    small, wide = (_dilution._energy(result) for result in _instances.run_all(points, tmp_path))
-    theory = _dilution.loopless_energy(8, 8, 5.0).value
-    assert abs(wide.pull(theory)) < 4 and wide.error < 0.005 * theory
-    assert small.pull(theory) < -4
+    """Between the outer layers."""
+    (result,) = _instances.run_all([_dilution._liquid(64, 8, 8)], tmp_path)
+    energy, theory = _dilution._energy(result), _dilution.loopless_energy(8, 8, 5.0).value
+    assert abs(energy.pull(theory)) < 4 and energy.error < 0.005 * theory
 
 
 def test_graphs_differ_from_instance_to_instance():
@@ -215,7 +213,7 @@ def test_correlations_refuse_what_is_not_there(tmp_path):
 def test_all_is_written(tmp_path):
     short = {"n_instances": 2, "n_steps": 2, "step_sweeps": 5, "waiting_times": (0, 10), "longest_lag": 1000}
     points = tuple(dataclasses.replace(point, width=point.width // 4, **short) for point in dynamics._QUICK)
-    few = [point for point in _dilution.QUICK if point.width <= 8 or point.connectivity == 16 and point.load > 1]
+    few = [point for point in _dilution.QUICK if point.width <= 8 or (point.connectivity == 16 and point.load > 1)]
     dilute = tuple(dataclasses.replace(point, **short | {"longest_lag": 100}) for point in few)
     written = dynamics._reproduce(tmp_path, points, dilute)
     assert all(path.stat().st_size > 0 for path in written)
