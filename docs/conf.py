@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from importlib import metadata
 from pathlib import Path
@@ -99,18 +100,17 @@ def list_modules(app: Any, config: object) -> None:
     """Write a page for each public module, with all that it offers."""
     folder = Path(app.srcdir) / "reference" / "modules"
     folder.mkdir(exist_ok=True)
-    for name in deepglass.__all__:
-        module = getattr(deepglass, name)
-        if isinstance(module, ModuleType):
-            title = f"deepglass.{name}"
-            names = "".join(f"   {entry}\n" for entry in module.__all__)
-            text = (
-                f"{title}\n{'=' * len(title)}\n\n.. automodule:: {title}\n\n.. currentmodule:: {title}\n\n"
-                f".. autosummary::\n   :toctree: ../generated\n\n{names}"
-            )
-            page = folder / f"{name}.rst"
-            if not page.is_file() or page.read_text("utf-8") != text:
-                page.write_text(text, "utf-8")
+    families = [name for name in deepglass.__all__ if isinstance(getattr(deepglass, name), ModuleType)]
+    for name in (*families, "random", "reproduce"):
+        title = f"deepglass.{name}"
+        names = "".join(f"   {entry}\n" for entry in importlib.import_module(title).__all__)
+        text = (
+            f"{title}\n{'=' * len(title)}\n\n.. automodule:: {title}\n\n.. currentmodule:: {title}\n\n"
+            f".. autosummary::\n   :toctree: ../generated\n\n{names}"
+        )
+        page = folder / f"{name}.rst"
+        if not page.is_file() or page.read_text("utf-8") != text:
+            page.write_text(text, "utf-8")
 
 
 def setup(app: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import doctest
+import importlib
 import os
+import pkgutil
 import re
 import runpy
 import shutil
@@ -12,8 +14,11 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
+
+import deepglass as dg
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.rst")) + sorted((ROOT / "docs" / "tutorials").glob("*.rst"))
@@ -30,6 +35,8 @@ def name(path: Path) -> str:
 @pytest.mark.no_sanitizer
 @pytest.mark.parametrize("page", WITH_CODE, ids=name)
 def test_pages_print_what_they_say(page: Path) -> None:
+    if "needs PyTorch" in page.read_text("utf-8").partition(">>>")[0]:
+        pytest.importorskip("torch")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         done = doctest.testfile(
@@ -47,6 +54,31 @@ def test_tests_that_pages_name_exist() -> None:
             assert re.search(rf"^def {found[2]}\(", (ROOT / "tests" / file).read_text("utf-8"), re.M), (page, found[0])
             named += 1
     assert named > 50
+
+
+def listed(page: Path) -> set[str]:
+    """What the summaries of a page list, by full name."""
+    module, names = "", set()
+    for line in page.read_text("utf-8").splitlines():
+        if found := re.match(r"\.\. currentmodule:: (\S+)", line):
+            module = found[1]
+        elif module and (found := re.fullmatch(r" {3}(\w+)", line)):
+            names.add(f"{module}.{found[1]}")
+    return names
+
+
+def test_reference_lists_every_public_name(tmp_path: Path) -> None:
+    (tmp_path / "reference").mkdir()
+    runpy.run_path(str(ROOT / "docs" / "conf.py"))["list_modules"](SimpleNamespace(srcdir=tmp_path), None)
+    own = ROOT / "docs" / "reference" / "index.rst"
+    found = set().union(*map(listed, [own, *(tmp_path / "reference" / "modules").glob("*.rst")]))
+    others = [name for name in dg.__all__ if not isinstance(getattr(dg, name), ModuleType) and name != "__version__"]
+    public = {f"deepglass.{name}" for name in others}
+    for module in pkgutil.iter_modules(dg.__path__):
+        if not module.name.startswith("_") and module.name not in ("cli", "reference", *others):
+            full = f"deepglass.{module.name}"
+            public |= {f"{full}.{name}" for name in importlib.import_module(full).__all__}
+    assert found == public and len(public) > 150
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=name)

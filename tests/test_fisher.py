@@ -321,6 +321,27 @@ def test_statistics_of_wide_networks(name, sw2, sb2, depth, c):
         assert abs(np.mean(ratios) - 1) < 4 * spread + 4 / m and spread < 0.06
 
 
+def test_large_eigenvalues_of_the_cross_entropy_are_one_less_than_outputs():
+    """With as many samples as units: with few of them the bulk, of order width / samples, hides the step."""
+    c, law = 4, {"depth": 3, "width": 120, "n_outputs": 4, "weight_variance": 2.0, "bias_variance": 0.1}
+    leading, theirs = [], []
+    for i in range(4):
+        rng = np.random.default_rng(i)
+        x = rng.normal(size=(120, 120))
+        network = Network(
+            n_inputs=120, activation="relu", parametrisation="standard", train_biases=False, seed=rng, **law
+        )
+        leading.append(np.linalg.eigvalsh(network.fisher(x, likelihood="categorical"))[::-1][: c + 1])
+        theirs.append(
+            statistics("relu", n_samples=120, probabilities=softmax(network(x), axis=1), **law).cross_entropy_eigenvalue
+        )
+    measured, theory = np.mean(leading, axis=0), np.mean(theirs, axis=0)
+    assert measured[c - 1] < 0.4 * measured[c - 2] and measured[c] > 0.8 * measured[c - 1]
+    assert theory.shape == (c - 1,)
+    error = np.std(np.array(leading)[:, : c - 1] - theirs, axis=0, ddof=1) / 2
+    assert (np.abs(measured[: c - 1] - theory) < 4 * error + 0.1 * theory).all()  # corrections of order 1 / width
+
+
 @pytest.mark.parametrize(("loss", "gradient"), [("half_mse", 1.0), ("mse", 2.0)])
 def test_gradient_descent_at_the_largest_learning_rate(loss, gradient):
     m, t = 150, 10

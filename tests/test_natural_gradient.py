@@ -108,6 +108,16 @@ def test_unit_wise_relu_counts_active_units():
     assert 0.5 * 400 - 30 < step.alpha < 0.5 * 400 + 30 and 1e-3 < step.residual < 0.2
 
 
+def test_unit_wise_with_two_outputs_is_isotropic_at_infinite_width():
+    residuals = []
+    for width in (50, 400):
+        network, x, y = wide("tanh", 3, width=width, c=2)
+        step = natural_gradient(network, x, y, metric="unit_wise")
+        assert math.isclose(step.alpha, width * 2 / 2 + 1, rel_tol=1e-12)
+        residuals.append(float(step.residual))
+    assert residuals[0] > 0.1 and 1.4 < residuals[0] / residuals[1] < 5  # 2.8: M^{-1/2}
+
+
 def test_slopes_that_underflow_are_no_gradients():
     network, x, y = wide("tanh", 3, width=30)
     expected = float(natural_gradient(network, x, y, metric="unit_wise").alpha)
@@ -159,7 +169,7 @@ def test_the_limit_of_weak_damping(metric):
 
 def test_one_step_of_the_network_itself():
     losses = []
-    for width in (50, 800):
+    for width in (50, 400):
         network, x, y = wide("tanh", 3, width=width)
         step = natural_gradient(network, x, y)
         trained = network.with_parameters(network.parameters + step.displacement.values)

@@ -29,6 +29,8 @@ def test_wetting(tmp_path):
     written = reproduce.run("wetting", output=tmp_path, quick=True)
     assert all(path.stat().st_size > 0 for path in written)
     assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".json", ".txt"}
+    on_the_page = {name for system in SYSTEMS for name in system.shown}
+    assert {f"wetting/{path.stem}" for path in written if path.suffix == ".png"} <= on_the_page
     table = (tmp_path / "wetting" / "table.txt").read_text("utf-8")
     assert re.search(r"alpha_g\(1\) +2\.03 +2\.4674 +\+0\.4374", table)
     assert re.search(r"r > 0\.062 +8 +8 +\+0", table)

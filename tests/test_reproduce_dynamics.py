@@ -1,6 +1,7 @@
 """The dynamics of memorising random data: instances that can be interrupted, numbers, the gate, pictures."""
 
 import dataclasses
+import itertools
 import logging
 import math
 import re
@@ -16,6 +17,9 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 dynamics = pytest.importorskip("deepglass.reproduce.dynamics")
 _instances = pytest.importorskip("deepglass.reproduce._instances")
+_dilution = pytest.importorskip("deepglass.reproduce._dilution")
+
+from deepglass.reproduce.systems import SYSTEMS  # noqa: E402
 
 Point = _instances.Point
 TINY = Point(4, load=2, depth=3, n_instances=2, n_steps=3, step_sweeps=4, waiting_times=(0, 5), longest_lag=20)
@@ -118,21 +122,48 @@ def test_estimated_time_says_where_it_is_not_reached():
     assert math.isnan(dynamics._estimated_time(lags, np.array([fast, slow, slow]))[0])
 
 
+def test_loopless_energy_is_a_sum_over_all_inputs():
+    """One perceptron of 4 inputs by itself: bonds in NumPy's other order, all 16 inputs, both outputs."""
+    beta, n_patterns, shift = 5.0, 4, 1e-4
+    bonds = np.random.default_rng(7).standard_normal((200_000, 4))
+    bonds /= np.linalg.norm(bonds, axis=1, keepdims=True)
+    gaps = bonds @ np.array(list(itertools.product((-1.0, 1.0), repeat=4))).T
+    below = np.minimum(np.concatenate([gaps, -gaps], axis=1), 0.0) ** 2
+    log_z = [np.log(np.mean(np.exp(-b * below).mean(axis=1) ** n_patterns)) for b in (beta + shift, beta - shift)]
+    energy = (log_z[1] - log_z[0]) / (2 * shift * n_patterns)
+    found = _dilution.loopless_energy(4, n_patterns, beta)
+    assert abs(found.pull(energy)) < 4 and found.error < 1e-4
+    assert _dilution.loopless_energy(400, 400, beta).value == pytest.approx(_instances.liquid_energy(beta), rel=2e-3)
+
+
+def test_networks_of_limited_connectivity_are_without_loops_where_they_are_wide(tmp_path):
+    """Between the outer layers."""
+    (result,) = _instances.run_all([_dilution._liquid(64, 8, 8)], tmp_path)
+    energy, theory = _dilution._energy(result), _dilution.loopless_energy(8, 8, 5.0).value
+    assert abs(energy.pull(theory)) < 4 and energy.error < 0.005 * theory
+
+
+def test_graphs_differ_from_instance_to_instance():
+    one, other = (_dilution._cold(8, 2).network(seed) for seed in (1, 2))
+    assert one.connectivity == 8 and not np.array_equal(one.inputs(1), other.inputs(1))
+    assert _dilution._liquid(8, 8, 1).network(1).connectivity is None
+
+
 def test_silence_wins_above_a_load_of_five():
     # Mean of exp(-beta v) over a normal gap, by numbers.
     x, w = np.polynomial.hermite_e.hermegauss(200)
     mean = np.sum(w * np.exp(-20.0 * np.minimum(x, 0.0) ** 2)) / np.sqrt(2.0 * np.pi)
     assert dynamics._silence(4.0, 20.0) == pytest.approx(-4.0 * np.log(mean) - 0.5 * np.log(80.0 * np.e), abs=0.02)
     assert dynamics._silence(5.0, 20.0) < 0.0 < dynamics._silence(5.3, 20.0)
-    assert dynamics._liquid_energy(20.0) == pytest.approx(0.003294587950, abs=1e-12)
+    assert _instances.liquid_energy(20.0) == pytest.approx(0.003294587950, abs=1e-12)
 
 
 @pytest.mark.slow
 def test_silent_layers_have_parallel_bonds():
     point = Point(32, load=8)
     simulation, _ = dg.mc.anneal(
-        point.network,
-        dg.mc.random_data(point.network, point.n_patterns, seed=5),
+        point.network(),
+        dg.mc.random_data(point.network(), point.n_patterns, seed=5),
         beta=np.geomspace(0.2, 20.0, 60),
         sweeps=50,
         n_chains=1,
@@ -180,16 +211,15 @@ def test_correlations_refuse_what_is_not_there(tmp_path):
 
 
 def test_all_is_written(tmp_path):
-    points = tuple(
-        dataclasses.replace(
-            point, width=point.width // 4, n_instances=2, n_steps=2, step_sweeps=5, waiting_times=(0, 10),
-            longest_lag=1000,
-        )
-        for point in dynamics._QUICK
-    )  # fmt: skip
-    written = dynamics._reproduce(tmp_path, points)
+    short = {"n_instances": 2, "n_steps": 2, "step_sweeps": 5, "waiting_times": (0, 10), "longest_lag": 1000}
+    points = tuple(dataclasses.replace(point, width=point.width // 4, **short) for point in dynamics._QUICK)
+    few = [point for point in _dilution.QUICK if point.width <= 8 or (point.connectivity == 16 and point.load > 1)]
+    dilute = tuple(dataclasses.replace(point, **short | {"longest_lag": 100}) for point in few)
+    written = dynamics._reproduce(tmp_path, points, dilute)
     assert all(path.stat().st_size > 0 for path in written)
-    assert [path.suffix for path in written].count(".png") == [path.suffix for path in written].count(".pdf") == 4
+    assert [path.suffix for path in written].count(".png") == [path.suffix for path in written].count(".pdf") == 5
+    on_the_page = {name for system in SYSTEMS for name in system.shown}
+    assert {f"dynamics/{path.stem}" for path in written if path.suffix == ".png"} <= on_the_page
     table = (tmp_path / "table.txt").read_text("utf-8")
     # Layer 1 is ordered in the theory of load 4.
     assert re.search(r"^q_EA\(1\) of the theory, load 4 +0\.099 ", table, re.MULTILINE)

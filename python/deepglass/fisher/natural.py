@@ -86,9 +86,9 @@ def natural_gradient(
     -----
     With N inputs in general position, not more than units or input dimensions, alpha is 1 (exact), depth
     (block_diagonal), s and s + 1 for depth 3 s and 3 s + 1 (block_tridiagonal, which is not positive definite),
-    N (depth - 1) + 1 (kfac: the gradients of the last layer are the same for all samples) and, with one output,
-    width (depth - 1) + 1 (unit_wise; with relu only the active units of a sample count, and the metric is isotropic
-    for infinite width only).
+    N (depth - 1) + 1 (kfac: the gradients of the last layer are the same for all samples) and, with C outputs,
+    width (depth - 1) / C + 1 (unit_wise; with relu only the active units of a sample count; with relu or several
+    outputs the metric is isotropic for infinite width only).
 
     No matrix of the size of the parameters is made.
 

@@ -6,6 +6,7 @@ An instance has its own random data and its own chain; one that was interrupted 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,9 +20,11 @@ from .. import io, mc
 from ..random import child_seed
 from . import _experiment
 
-__all__ = ["Point", "estimated_hours", "run_all"]
+__all__ = ["SILENT", "Point", "estimated_hours", "liquid_energy", "run_all", "silent_instances"]
 
 Protocol = Literal["temperature", "data", "quench"]
+
+SILENT = 0.3  # field variance; 0.6 to 1 in the liquid, below 0.1 in nearly all others
 
 _TIMING = 0.2  # seconds of sweeps from which the duration is estimated
 _HOTTEST = 0.2
@@ -68,9 +71,8 @@ class Point(_experiment.Experiment):
         """For files."""
         return f"N{self.width}_load{self.load}_beta{self.beta:g}_{self.protocol}"
 
-    @property
-    def network(self) -> mc.PerceptronNetwork:
-        """The network, spherical bonds and soft potential."""
+    def network(self, seed: int = 0) -> mc.PerceptronNetwork:
+        """The network of an instance, spherical bonds and soft potential; nothing of it is random here."""
         return mc.PerceptronNetwork(width=self.width, depth=self.depth)
 
     @property
@@ -102,7 +104,8 @@ class Point(_experiment.Experiment):
     def run(self, instance: int, path: Path, check: Callable[[int, int], None]) -> None:
         """One instance, from its checkpoint if there is one."""
         own = child_seed(child_seed(self.seed, (self.width << 32) + (self.load << 16) + self.depth), instance)
-        data = mc.random_data(self.network, self.n_patterns, child_seed(own, 0))
+        network = self.network(child_seed(own, 2))
+        data = mc.random_data(network, self.n_patterns, child_seed(own, 0))
         n_patterns, beta = None, np.full(self.n_steps, self.beta)
         if self.protocol == "temperature":
             beta = np.geomspace(min(_HOTTEST, self.beta), self.beta, self.n_steps)
@@ -111,7 +114,7 @@ class Point(_experiment.Experiment):
         checkpoint = path.with_suffix(".checkpoint")
         # The steps are done again after an interrupt (they are a small part, and the same to the last bit).
         simulation, steps = mc.anneal(
-            self.network, data, beta=beta, sweeps=self.step_sweeps, n_patterns=n_patterns,
+            network, data, beta=beta, sweeps=self.step_sweeps, n_patterns=n_patterns,
             n_chains=1, seed=child_seed(own, 1), threads=1, progress=check,
         )  # fmt: skip
         if "interrupted" in steps.attrs:
@@ -148,15 +151,14 @@ def run_all(points: Sequence[Point], folder: Path, *, workers: int = 0) -> list[
 
 def estimated_hours(points: Iterable[Point]) -> float:
     """Hours on one thread, one instance for each point of the list, from a few sweeps of each size."""
-    seconds: dict[tuple[int, int, int], float] = {}
+    seconds: dict[tuple[mc.PerceptronNetwork, int], float] = {}
     total = 0.0
     for point in points:
-        key = (point.width, point.load, point.depth)
+        key = network, n_patterns = point.network(), point.n_patterns
         if key not in seconds:
             simulation = mc.Simulation(
-                point.network, mc.random_data(point.network, point.n_patterns, 1), beta=point.beta,
-                n_chains=1, seed=1, threads=1,
-            )  # fmt: skip
+                network, mc.random_data(network, n_patterns, 1), beta=point.beta, n_chains=1, seed=1, threads=1
+            )
             simulation.run(1, observe=())
             first, start = simulation.sweep, time.perf_counter()
             while time.perf_counter() - start < _TIMING:
@@ -170,4 +172,17 @@ def _field_variance(simulation: mc.Simulation) -> npt.NDArray[np.float64]:
     """Mean of h^2 over the perceptrons and patterns of each layer: 1 where inputs and bonds are unrelated."""
     spins, bonds = simulation.spins(0), simulation.bonds(0)
     fields = [spin.astype(float) @ np.asarray(bond, float).T for spin, bond in zip(spins[:-1], bonds, strict=True)]
-    return np.array([np.mean(field**2) / bond.shape[1] for field, bond in zip(fields, bonds, strict=True)])
+    n_inputs = [simulation.network.n_inputs(layer) for layer in range(1, len(fields) + 1)]
+    return np.array([np.mean(field**2) / n for field, n in zip(fields, n_inputs, strict=True)])
+
+
+def silent_instances(result: xr.Dataset) -> npt.NDArray[np.bool_]:
+    """Instances with a silent layer at the end of the run."""
+    silent: npt.NDArray[np.bool_] = (result["field_variance"].sel(moment="end").min("layer") < SILENT).values
+    return silent
+
+
+def liquid_energy(beta: float) -> float:
+    """Energy per gap of independent normal gaps."""
+    narrowed = 1.0 / math.sqrt(1.0 + 2.0 * beta)
+    return narrowed * narrowed * narrowed / (1.0 + narrowed)

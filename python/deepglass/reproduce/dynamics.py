@@ -29,7 +29,9 @@ import xarray as xr
 from .. import parisi, plot, stats
 from .._warnings import ConvergenceWarning
 from ..plot import Axes, Figure, pyplot, ticker
-from ._instances import Point, run_all
+from . import _dilution
+from ._dilution import Dilute
+from ._instances import SILENT, Point, liquid_energy, run_all, silent_instances
 from ._report import Row, write
 
 __all__ = ["run"]
@@ -37,7 +39,6 @@ __all__ = ["run"]
 _KINDS: tuple[Literal["neuron", "bond"], ...] = ("neuron", "bond")
 _SYMBOL = {"neuron": ("C_S", "q"), "bond": ("C_J", "Q")}
 _STEPS = 9  # of replica symmetry breaking, uniform: q_EA is that of optimised breakpoints to 0.003 at both loads
-_SILENT = 0.3  # field variance; 0.6 to 1 in the liquid, below 0.1 in nearly all others
 _PROTOCOL = {
     "temperature": "colder step by step",
     "data": "data added step by step",
@@ -63,23 +64,25 @@ _FULL = (
 
 
 class _Data(NamedTuple):
-    """What is drawn: runs of growing width, the three ways to low temperature, a large load, the theory of loads."""
+    """What is drawn: widths, the three ways to low temperature, a large load, theory of loads, limited connectivity."""
 
     widths: dict[int, xr.Dataset]
     protocols: dict[str, xr.Dataset]
     loaded: tuple[Point, xr.Dataset]
     theory: dict[int, xr.Dataset]
     times: xr.Dataset
+    dilute: dict[Dilute, xr.Dataset]
 
 
 def run(output: Path, *, quick: bool) -> list[Path]:
     """Compute, draw and compare; see `deepglass.reproduce.run`."""
-    return _reproduce(output, _QUICK if quick else _FULL)
+    return _reproduce(output, *((_QUICK, _dilution.QUICK) if quick else (_FULL, _dilution.FULL)))
 
 
-def _reproduce(output: Path, points: tuple[Point, ...], workers: int = 0) -> list[Path]:
-    results = dict(zip(points, run_all(points, output / "instances", workers=workers), strict=True))
-    data = _arrange(results)
+def _reproduce(output: Path, points: tuple[Point, ...], dilute: tuple[Dilute, ...], workers: int = 0) -> list[Path]:
+    every = (*points, *dilute)
+    results = dict(zip(every, run_all(every, output / "instances", workers=workers), strict=True))
+    data = _arrange({point: results[point] for point in points}, {point: results[point] for point in dilute})
     datasets = {
         **{point.name: result for point, result in results.items()},
         **{f"theory_load{load}": solution for load, solution in data.theory.items()},
@@ -90,12 +93,13 @@ def _reproduce(output: Path, points: tuple[Point, ...], workers: int = 0) -> lis
         "waiting_times": _figure_waiting,
         "step_by_step": _figure_protocols,
         "silent_layers": _figure_silent,
+        "limited_connectivity": _figure_dilution,
     }
     drawings = {name: partial(draw, data) for name, draw in figures.items()}
     return write(output, datasets, drawings, _table(data))
 
 
-def _arrange(results: dict[Point, xr.Dataset]) -> _Data:
+def _arrange(results: dict[Point, xr.Dataset], dilute: dict[Dilute, xr.Dataset]) -> _Data:
     first = next(iter(results)).load
     mine = {point: result for point, result in results.items() if point.load == first}
     widths = {point.width: result for point, result in mine.items() if point.protocol == "temperature"}
@@ -111,7 +115,7 @@ def _arrange(results: dict[Point, xr.Dataset]) -> _Data:
         for load, depth in dict.fromkeys((point.load, point.depth) for point in results):
             model = parisi.DeepPerceptron(depth=depth, load=load, scenario="random")
             theory[load] = parisi.solve(model, _STEPS).drop_dims("iteration", errors="ignore")
-    return _Data(widths, protocols, loaded, theory, _relaxation_times(widths))
+    return _Data(widths, protocols, loaded, theory, _relaxation_times(widths), dilute)
 
 
 # ---- Numbers
@@ -167,17 +171,11 @@ def _relaxation_times(widths: dict[int, xr.Dataset]) -> xr.Dataset:
     return xr.Dataset(
         {
             **variables,
-            "silent_instances": ("width", [int(_silent_instances(result).sum()) for result in widths.values()]),
+            "silent_instances": ("width", [int(silent_instances(result).sum()) for result in widths.values()]),
         },
         {"width": list(widths), "layer": first["layer"].values},
         first.attrs | {"definition": "lag at which C(t, l) falls to C(1, l)/e; errors by jackknife over instances"},
     )
-
-
-def _silent_instances(result: xr.Dataset) -> npt.NDArray[np.bool_]:
-    """Instances with a silent layer at the end of the run."""
-    silent: npt.NDArray[np.bool_] = (result["field_variance"].sel(moment="end").min("layer") < _SILENT).values
-    return silent
 
 
 def _silence(load: float, beta: float) -> float:
@@ -263,7 +261,7 @@ def _figure_layers(data: _Data) -> Figure:
     for row, kind in enumerate(_KINDS):
         for ax, (width, result) in zip(axes[row], data.widths.items(), strict=False):
             _panel(ax, result, kind, data.theory[load])
-            silent = int(_silent_instances(result).sum())
+            silent = int(silent_instances(result).sum())
             note = f" (silent layers in {silent} of {result.sizes['instance']})" if silent else ""
             if row == 0:
                 ax.set_title(f"$N={width}${note}", loc="left", fontsize="small" if note else None)
@@ -373,8 +371,8 @@ def _figure_silent(data: _Data) -> Figure:
             each["layer"], variance.mean("instance"), error, color=shade, marker="o", capsize=2.0, label=label
         )
     right.set(xlabel="layer $l$", ylabel=r"$\langle h^2 \rangle$ at the end", ylim=(0.0, None))
-    right.set_title(f"silent: below {_SILENT}", loc="left")
-    right.axhline(_SILENT, color="0.6", linewidth=0.7, linestyle=":", label="_silent")
+    right.set_title(f"silent: below {SILENT}", loc="left")
+    right.axhline(SILENT, color="0.6", linewidth=0.7, linestyle=":", label="_silent")
     right.set_xticks(result["layer"].values)
     right.legend(fontsize="x-small", loc="upper center")
     _legend(figure, axes[1], "layer $l$")
@@ -384,18 +382,23 @@ def _figure_silent(data: _Data) -> Figure:
     return figure
 
 
+def _figure_dilution(data: _Data) -> Figure:
+    width = min(data.widths, key=lambda one: abs(one - _dilution.WIDTH))
+    return _dilution.draw(data.dilute, data.widths[width], width)
+
+
 # ---- Table
 
 
 def _table(data: _Data) -> list[Row]:
     rows = []
     for width, result in data.widths.items():
-        n, silent = result.sizes["instance"], int(_silent_instances(result).sum())
+        n, silent = result.sizes["instance"], int(silent_instances(result).sum())
         times = data.times.sel(width=width)
         rows.append(
             Row(
                 f"silent layers at the end, N = {width}", "-", f"{silent} of {n}", "-",
-                f"instances with <h^2> < {_SILENT} in a layer: free neurons flip each sweep, C(t, l) does not relax",
+                f"instances with <h^2> < {SILENT} in a layer: free neurons flip each sweep, C(t, l) does not relax",
             )
         )  # fmt: skip
         changed = _aging(result)
@@ -420,7 +423,7 @@ def _table(data: _Data) -> list[Row]:
         rows += _ordering(width, result)
     rows += _comparison(data)
     rows += _protocol_rows(data)
-    return rows
+    return rows + _dilution.rows(data.dilute)
 
 
 def _time(times: xr.Dataset, kind: str, layer: int) -> str:
@@ -473,23 +476,17 @@ def _comparison(data: _Data) -> list[Row]:
                     "N = infinity, T = 0, a hard wall",
                 )
             )  # fmt: skip
-        silent = _silent_instances(result)
+        silent = silent_instances(result)
         energy = _mean(_late_energy(result))
         gain = _silence(alpha, point.beta)
         rows.append(
             Row(
                 f"silent layers, load {alpha}, N = {width}", "-", f"{int(silent.sum())} of {silent.size}", "-",
-                f"energy per gap {energy}; liquid {_liquid_energy(point.beta):.5f}, silent layers at least "
+                f"energy per gap {energy}; liquid {liquid_energy(point.beta):.5f}, silent layers at least "
                 f"{0.5 / (alpha * point.beta):.5f}; silence gains {gain:+.2f} N^2 per layer to leading order",
             )
         )  # fmt: skip
     return rows
-
-
-def _liquid_energy(beta: float) -> float:
-    """Energy per gap of independent normal gaps."""
-    narrowed = 1.0 / math.sqrt(1.0 + 2.0 * beta)
-    return narrowed * narrowed * narrowed / (1.0 + narrowed)
 
 
 def _protocol_rows(data: _Data) -> list[Row]:

@@ -28,27 +28,37 @@ SYSTEMS = (
     System(
         "Deep perceptron network, random data: order parameters of neurons and bonds layer by layer",
         "Yoshino",
-        ("wetting/figure_4a_random_data",),
+        (
+            "wetting/figure_4a_random_data",
+            "wetting/figure_4a_replica_symmetry_breaking",
+            "wetting/figure_5_load_50",
+            "wetting/figure_5_load_70_frozen",
+            "wetting/figure_5_load_4000",
+        ),
         "independent program of the specification, Ruelle cascades, stationary breakpoints by two routes",
     ),
     System(
         "The same with a teacher; Franz-Parisi potential",
         "Yoshino",
-        ("wetting/figure_4b_teacher_student", "wetting/shifted_wall"),
+        ("wetting/figure_4b_teacher_student", "wetting/franz_parisi"),
         "Nishimori line: potential at equal overlaps equals the equilibrium to 1e-13",
     ),
     System(
         "First transition, successive transitions of the layers, capacity of deep networks",
         "Yoshino",
-        ("wetting/transition_loads",),
+        (
+            "wetting/transition_loads",
+            "wetting/shifted_wall",
+            "wetting/transition_loads_with_steps",
+            "wetting/phases",
+        ),
         "closed form pi^2/4 of the first, limits of large depth, k-step solutions",
     ),
     System(
         "Hierarchical clusters of solutions, layer by layer",
         "Yoshino",
-        (),
+        ("wetting/figure_6_clusters",),
         "Ghirlanda-Guerra identities and the Poisson-Dirichlet law of the drawn weights",
-        "drawn by dg.plot.cluster_tree; not yet among the figures here",
     ),
     System(
         "Single perceptron: Gardner volume, learning, jamming",
@@ -59,15 +69,14 @@ SYSTEMS = (
     System(
         "Learning dynamics of networks of finite width: relaxation of each layer, data added step by step",
         "Yoshino",
-        ("dynamics",),
+        ("dynamics/dynamics", "dynamics/waiting_times", "dynamics/step_by_step", "dynamics/silent_layers"),
         "enumeration of tiny networks, transfer matrix of two patterns, planted identity, histogram slopes",
     ),
     System(
         "Limited connectivity",
         "Yoshino",
-        (),
-        "enumeration; the twin program",
-        "sampled by dg.mc.PerceptronNetwork(connectivity=...); no figure of its own",
+        ("dynamics/limited_connectivity",),
+        "networks without loops, solved for each connectivity; enumeration; the twin program",
     ),
     System(
         "Teachers of small effective dimension: hidden manifold",
