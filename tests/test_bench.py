@@ -41,7 +41,7 @@ def test_names_are_the_modules() -> None:
         tree = ast.parse(path.read_text("utf-8"))
         assert ast.get_docstring(tree), path
         assert any(isinstance(node, ast.FunctionDef) and node.name == "rows" for node in tree.body), path
-    with pytest.raises(ValueError, match="name must be one of 'contour', .*, got 'mcmc'"):
+    with pytest.raises(ValueError, match=r"name must be one of 'contour', .*, got 'mcmc'"):
         next(bench.run("mcmc"))
 
 

@@ -30,7 +30,7 @@ Clock = Callable[[], float]
 LOSS = 0.1  # slower by more than this is a loss
 
 _PACKAGES = ("numpy", "scipy", "numba", "jax", "torch", "rmtool", "pyerrors")
-_WIDTH = 52  # of the column of cases
+_WIDTH = 50  # of the column of cases
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Row:
     >>> from deepglass.bench import Row
     >>> row = Row("one sweep", 2e-6, numpy=1e-4, others={"Numba": 1e-5, "JAX": None}, limit=1e-6, more={"error": 1e-15})
     >>> print(row)
-    one sweep                                               2 us            100 us   50.0        Numba   10 us   5.0   50%
+    one sweep                                             2 us            100 us   50.0        Numba   10 us   5.0   50%
       JAX not installed, error 1e-15
     """
 
@@ -121,7 +121,7 @@ def heading(name: str, threads: int) -> str:
     >>> from deepglass.bench import heading
     >>> print(heading("rng", 2))
     rng: Random numbers: the kernel against its twin and against NumPy's own generators.
-                                                             time     x2   NumPy  ratio best other    time  ratio limit
+                                                           time     x2   NumPy  ratio best other    time  ratio limit
     """
     title = (_module(name).__doc__ or "").partition("\n")[0]
     columns = (

@@ -70,7 +70,7 @@ def rows(bench: Bench) -> Iterator[Row]:
                 functools.partial(program, x, LAYERS, SW2, SB2), 1 if name == "tanh" else 3, clock=time.process_time
             )
         yield Row(
-            f"{name}, {N} inputs of dimension {D}, {LAYERS} hidden layers",
+            f"{name}, {N} inputs, dimension {D}, {LAYERS} hidden layers",
             one,
             all_threads=one / gain,
             numpy=other,
