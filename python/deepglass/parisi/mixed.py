@@ -34,9 +34,12 @@ def check_coefficients(value: Any) -> dict[int, float]:
 
 def covariance(coefficients: Mapping[int, float], q: npt.ArrayLike, order: int = 0) -> Array:
     """Give xi(q), or its derivative of the given order."""
-    q = np.asarray(q, complex if np.iscomplexobj(q) else float)
-    terms = (c * math.perm(p, order) * q ** (p - order) for p, c in coefficients.items() if p >= order)
-    return sum(terms, np.zeros_like(q))
+    q = np.asarray(q)
+    total = 0.0 * q
+    for p, c in coefficients.items():
+        if p >= order:
+            total = total + c * math.perm(p, order) * q ** (p - order)
+    return np.asarray(total)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -353,8 +353,8 @@ def _exists(one: State) -> bool:
 
 
 def _limits(sequence: list[_Solution]) -> dict[str, tuple[float, float]]:
-    columns = {name: np.array([one.numbers[name] for one in sequence]) for name in sequence[0].numbers}
-    last = sequence[-1]
+    rows, last = [one.numbers for one in sequence], sequence[-1]
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     if last.rise is None:  # exact
         error = _ROUNDING / min(1.0, last.state.model.temperature)
         return {name: (float(column[0]), error) for name, column in columns.items()}

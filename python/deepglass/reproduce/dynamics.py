@@ -55,7 +55,7 @@ _FULL = (
     Point(16, n_instances=32, **_LONG),  # type: ignore[arg-type]
     Point(32, n_instances=32, **_LONG),  # type: ignore[arg-type]
     Point(64, n_instances=16, **_LONG),  # type: ignore[arg-type]
-    Point(128, n_instances=16, **_LONG),  # type: ignore[arg-type]
+    Point(128, n_instances=8, **_LONG),  # type: ignore[arg-type]
     Point(32, protocol="data", n_instances=32, **_LONG),  # type: ignore[arg-type]
     Point(32, protocol="quench", n_instances=32, **_LONG),  # type: ignore[arg-type]
     Point(32, load=16, n_instances=16, **_LONG),  # type: ignore[arg-type]
