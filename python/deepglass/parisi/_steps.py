@@ -26,6 +26,7 @@ _FROZEN_BOND_DEFICIT = 1e-5
 _SHALLOW = 12
 # Slopes ds/dm at which breakpoints count as stationary; the kernel's own error is some 1e-6.
 STATIONARY = 1e-4
+_RESTARTS = 4
 # A frozen breakpoint below this has run away to 0.
 _SMALLEST_BREAKPOINT = 0.0125
 
@@ -278,13 +279,11 @@ def stationary(state: State, options: Options) -> State:
         value, gradient = objective(x)
         return (value - state.free_entropy) / scale, gradient / scale
 
-    result = scipy.optimize.minimize(
-        scaled,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 300, "ftol": 1e-13 / scale, "gtol": min(1e-2, 1e-7 / scale)},
-    )
-    if not np.array_equal(best.breakpoints, breakpoints(result.x)[0]):
-        best = moved(best, model, breakpoints(result.x)[0], options)
+    settings = {"maxiter": 300, "ftol": 1e-13 / scale, "gtol": min(1e-2, 1e-7 / scale)}
+    for _ in range(_RESTARTS):  # errors of the kernel may end a line search before the minimum
+        start = scipy.optimize.minimize(scaled, start, jac=True, method="L-BFGS-B", options=settings).x
+        if not np.array_equal(best.breakpoints, breakpoints(start)[0]):
+            best = moved(best, model, breakpoints(start)[0], options)
+        if not np.abs(best.slopes).max() > STATIONARY:
+            break
     return best
