@@ -33,7 +33,7 @@ LEAVES = {"core", "vmath", "quadrature", "rng", "parallel"}
 LATTICE = {"lattice"}  # a kernel of the data sets of learning, which is no family
 FAMILIES = {"parisi", "mc", "meanfield", "spectra", "kernels", "fisher", "contour"}
 ON_MEANFIELD = {"spectra", "kernels", "fisher"}  # the one exception: they stand on Gaussian averages
-ABOVE_FAMILIES = {"learning", "reproduce", "sweep", "plot", "cli", "reference"}
+ABOVE_FAMILIES = {"learning", "reproduce", "bench", "sweep", "plot", "cli", "reference"}
 WITHOUT_TORCH = {"data", "labels", "gaussian_chain", "lattice", "dimension", "softmax"}  # of learning
 LATE_IMPORTS = {"xarray", "scipy", "matplotlib", "tqdm", "pandas", "h5py", "h5netcdf", "torch"}
 
@@ -161,7 +161,7 @@ def test_families_are_complete() -> None:
             f"python/deepglass/{family}.py",
             f"python/deepglass/reference/{family}.py",
             f"tests/test_{family}.py",
-            f"bench/bench_{family}.py",
+            f"python/deepglass/bench/{family}.py",
         ]
         if family in headers or family != "fisher":  # fisher has no kernels of its own yet
             everywhere += [f"cpp/include/deepglass/{family}.hpp", f"cpp/bindings/{family}.cpp"]

@@ -1,4 +1,4 @@
-"""The command ``deepglass``: what is installed, and the figures and tables of the papers once more."""
+"""The command ``deepglass``: what is installed, the figures and tables of the papers once more, and times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from . import __version__, _core, _cpu
 
 __all__ = ["main"]
 
-_EXTRAS = {"matplotlib": "plot", "torch": "learning", "optuna": "learning"}
+_EXTRAS = {
+    "matplotlib": "plot",
+    "torch": "learning",
+    "optuna": "learning",
+    "mpmath": "bench",
+    "numba": "bench",
+    "threadpoolctl": "bench",
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,6 +47,14 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="images (.npy, .npz) for kernel-spectra, fisher, natural-gradient, dimension, trainability",
+    )
+    bench = commands.add_parser("bench", help="times of the kernels beside NumPy, Numba and others")
+    bench.add_argument("name", nargs="*", help="what to measure (default: everything)")
+    bench.add_argument("--threads", type=int, default=0, metavar="N", help="threads beside one (default: all)")
+    bench.add_argument("--quick", action="store_true", help="the first case of each, one round: does it run?")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write times and machine to FILE")
+    bench.add_argument(
+        "--compare", type=Path, metavar="FILE", help="a FILE of --json; exit code 1 if a case is 10 %% slower"
     )
     return parser
 
@@ -65,11 +80,7 @@ def _reproduce(
 ) -> int:
     from . import reproduce
 
-    known = reproduce.names()
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        parser.error(f"nothing called {', '.join(unknown)} to reproduce; there is {', '.join(known)}")
-    for name in wanted or known:
+    for name in _chosen(wanted, reproduce.names(), "reproduce", parser):
         start = time.monotonic()
         print(f"{name} ...", flush=True)
         try:
@@ -86,6 +97,55 @@ def _reproduce(
         print(f"{name}: {time.monotonic() - start:.1f} s, in {output}", flush=True)
     print(f"all that is there, on one page: {reproduce.write_page(output)}")
     return 0
+
+
+def _chosen(wanted: Sequence[str], known: Sequence[str], verb: str, parser: argparse.ArgumentParser) -> Sequence[str]:
+    """Those wanted, or all; ends the program where there is no such name."""
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        parser.error(f"nothing called {', '.join(unknown)} to {verb}; there is {', '.join(known)}")
+    return wanted or known
+
+
+def _bench(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    from . import bench
+
+    if options.threads < 0:
+        parser.error(f"--threads must be >= 0, got {options.threads}")
+    chosen = _chosen(options.name, bench.names(), "measure", parser)
+    try:
+        old, about = bench.load(options.compare) if options.compare else ({}, {})
+    except ValueError as error:
+        parser.error(str(error))
+    here = bench.about(options.threads, options.quick)
+    print(", ".join(f"{key} {value}" for key, value in here.items()))
+    measured: dict[str, list[bench.Row]] = {}
+    for name in chosen:
+        try:
+            title = bench.heading(name, here["threads"])
+            print(f"\n{title}", flush=True)
+            measured[name] = []
+            for row in bench.run(name, threads=options.threads, quick=options.quick):
+                measured[name].append(row)
+                print(row, flush=True)
+                if options.json:
+                    bench.save(options.json, measured, here)
+        except ModuleNotFoundError as error:
+            extra = _extra(error)
+            if options.name or extra is None:
+                raise
+            print(f"{name}: left out, {_needed(extra)}", flush=True)
+    if not options.compare:
+        return 0
+    differ = [f"{key} {about.get(key)} -> {here.get(key)}" for key in here | about if about.get(key) != here.get(key)]
+    factors = bench.compare(old, measured)
+    losses = {key: factor for key, factor in factors.items() if factor > 1 + bench.LOSS}
+    print(f"\n{len(factors)} cases in both, {len(losses)} more than {bench.LOSS:.0%} slower than in {options.compare}")
+    if differ:
+        print(f"the runs differ: {', '.join(differ)}")
+    for (name, case), factor in losses.items():
+        print(f"  {factor:5.2f} times as long: {name}: {case}")
+    return 1 if losses else 0
 
 
 @contextmanager
@@ -127,8 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0, 1 when something is missing or cannot be written, 130 after Ctrl-C.  (Wrong arguments
-        end in ``SystemExit(2)``, as always with argparse.)
+        Exit code: 0, 1 when something is missing, cannot be written or has become slower, 130 after Ctrl-C.
+        (Wrong arguments end in ``SystemExit(2)``, as always with argparse.)
 
     Examples
     --------
@@ -142,6 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "info":
             return _info()
+        if options.command == "bench":
+            return _bench(options, parser)
         return _reproduce(options.name, options.output, options.quick, options.images, parser)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)

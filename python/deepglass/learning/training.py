@@ -45,7 +45,7 @@ _FITTED, _DEAD, _UNFINISHED = "fitted", "dead", "unfinished"
 _DEAD_LOSS = 50.0
 _DEAD_ERROR, _DEAD_EPOCH = 0.4, 60  # still that bad after so many epochs
 _CHUNK = 250  # samples of a pass over the training set that are looked at together
-_CACHE = 2**20  # bytes of the networks that go together, measured (bench_learning.py)
+_CACHE = 2**20  # bytes of the networks that go together, measured (`deepglass bench learning`)
 _FEWEST = 4  # of them
 
 
@@ -278,7 +278,7 @@ def train(
     Notes
     -----
     On one core, for 100 inputs and a width of 100, several times the networks a second of `train_one_by_one`: see
-    ``bench/bench_learning.py``.
+    ``deepglass bench learning``.
 
     Examples
     --------

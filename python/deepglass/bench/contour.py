@@ -8,17 +8,17 @@ does 16 each cycle (two additions and two multiplications of four numbers); all 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 
-from deepglass import _core
-from deepglass.contour import ComplexPhi4, LinearContour
-from deepglass.contour.contours import kernel_transform
+from .. import _core
+from ..contour import ComplexPhi4, LinearContour
+from ..contour.contours import kernel_transform
+from . import Bench, Row
 
-TARGET = 25.0  # ns a site
-CYCLES = 3.0  # a ns, about
+TARGET = 25e-9  # s a site
+CYCLES = 3e9  # a second, about
 OPERATIONS = 16.0  # a cycle
 
 
@@ -33,21 +33,10 @@ def numpy_gradient(t: np.ndarray, transform: np.ndarray, action: ComplexPhi4) ->
     return np.asarray(force.real - slope(force.imag))
 
 
-def seconds(call: Callable[[], object], repeats: int = 5) -> float:
-    best = math.inf
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - begin)
-    return best
-
-
-def main() -> None:
-    """Print a table for each size; the values are compared before a time is printed."""
-    print(f"kernels: {_core.isa}; ns a site and leapfrog step, best of 5")
-    print("lattice   NumPy force   kernel HMC 1 thread   all threads   NumPy/kernel   arithmetic   difference")
+def rows(bench: Bench) -> Iterator[Row]:
+    """Of a site and leapfrog step of the kernel, of a force in NumPy; the gradients are compared before."""
     rng = np.random.default_rng(1)
-    for n in (4, 8, 16, 32, 64):
+    for n in bench.some((4, 8, 16, 32, 64)):
         action = ComplexPhi4((n, n), chemical_potential=1.0)
         transform = kernel_transform(LinearContour(action).kernel)
         model = (action.mass, action.coupling, action.chemical_potential)
@@ -58,7 +47,7 @@ def main() -> None:
         difference = np.abs(found - expected).max() / np.abs(expected).max()
         assert difference < 1e-13
         sites = n_chains * n * n
-        slow = seconds(lambda t=t, s=transform, a=action: numpy_gradient(t, s, a), 3) / sites
+        slow = bench.best(lambda t=t, s=transform, a=action: numpy_gradient(t, s, a), 3) / sites
 
         # Few long trajectories: next to nothing but forces, with the steps of fields and momenta.
         n_steps, n_draws = 50, max(1, 200000 // (50 * sites))
@@ -70,16 +59,9 @@ def main() -> None:
             )
 
         work = sites * n_steps * n_draws
-        one, all_threads = (seconds(lambda k=k, run=sample: run(k)) / work for k in (1, 0))
+        one, many = (bench.best(lambda k=k, run=sample: run(k), 5) / work for k in (1, bench.threads))
         operations = 4 * 5 * math.log2(n * n) + 50
-        limit = operations / OPERATIONS / CYCLES
-        print(
-            f"{n:3d}x{n:<3d} {slow * 1e9:14.1f} {one * 1e9:21.1f} {all_threads * 1e9:13.1f} {slow / one:14.1f}"
-            f" {limit:12.1f} {difference:12.1e}"
-        )
+        more: dict[str, float | str] = {"difference": difference}
         if n in (16, 32):
-            print(f"          {'meets' if one * 1e9 <= TARGET else 'misses'} the target of {TARGET:.0f} ns a site")
-
-
-if __name__ == "__main__":
-    main()
+            more[f"target of {TARGET * 1e9:.0f} ns"] = "met" if one <= TARGET else "missed"
+        yield Row(f"{n} x {n}", one, all_threads=many, numpy=slow, limit=operations / OPERATIONS / CYCLES, more=more)

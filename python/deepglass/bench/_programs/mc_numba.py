@@ -9,9 +9,11 @@ import math
 import numba
 import numpy as np
 
+from .mc_numpy import Chain as _Chain
+
 
 @numba.njit(fastmath=True, cache=False)
-def flip_spins(from_input, spin, field, beta, block):  # type: ignore[no-untyped-def]
+def flip_spins(from_input, spin, field, beta, block):
     """Try every hidden spin in blocks of patterns; from_input (L, N, N): bonds, inputs first."""
     depth, width, n_patterns = from_input.shape[0], spin.shape[1], spin.shape[2]
     scale, zero = np.float32(1 / math.sqrt(width)), np.float32(0)
@@ -53,7 +55,7 @@ def flip_spins(from_input, spin, field, beta, block):  # type: ignore[no-untyped
 
 
 @numba.njit(fastmath=True, cache=False)
-def rotate_bonds(bonds, from_input, spin, field, beta, step):  # type: ignore[no-untyped-def]
+def rotate_bonds(bonds, from_input, spin, field, beta, step):
     """Try a rotation of every pair of a random matching, perceptron by perceptron."""
     depth, width, n_patterns = bonds.shape[0], bonds.shape[1], spin.shape[2]
     scale, zero = np.float32(1 / math.sqrt(width)), np.float32(0)
@@ -88,27 +90,14 @@ def rotate_bonds(bonds, from_input, spin, field, beta, step):  # type: ignore[no
                         own_field[m] += da * spin_a[m] + db * spin_b[m]
 
 
-class Chain:
+class Chain(_Chain):
     """One chain on random data."""
 
     def __init__(self, width: int, depth: int, n_patterns: int, beta: float, step: float) -> None:
-        rng = np.random.default_rng(1)
-        self.beta, self.step = beta, step
-        self.spin = (1 - 2 * rng.integers(0, 2, (depth + 1, width, n_patterns))).astype(np.float32)
-        bonds = rng.normal(size=(depth, width, width))
-        bonds *= math.sqrt(width) / np.linalg.norm(bonds, axis=2, keepdims=True)
-        self.bonds = bonds.astype(np.float32)
+        super().__init__(width, depth, n_patterns, beta, step)
         self.from_input = np.ascontiguousarray(self.bonds.transpose(0, 2, 1))
-        self.field = np.zeros((depth + 1, width, n_patterns), np.float32)
-        for layer in range(1, depth + 1):
-            self.field[layer] = self.bonds[layer - 1] @ self.spin[layer - 1] / math.sqrt(width)
 
     def sweep(self) -> None:
         """All bonds, then all hidden spins."""
         rotate_bonds(self.bonds, self.from_input, self.spin, self.field, self.beta, self.step)
         flip_spins(self.from_input, self.spin, self.field, self.beta, 32)
-
-    def energy(self) -> float:
-        """Per gap."""
-        gap = np.minimum(self.spin[1:] * self.field[1:], 0)
-        return float(np.mean(gap**2, dtype=float))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from statistics import median
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from scipy.special import log_ndtr
 
-from deepglass import _core
-from deepglass.reference.parisi_recursion import recursion
+from .. import _core
+from ..reference.parisi_recursion import recursion
+from . import Bench, Row
+
+Term = tuple[Literal["wall", "spin"], np.ndarray, np.ndarray, float]  # terminal, variance, breakpoints, deficit
 
 
 def dense(terminal: str, variance: np.ndarray, breakpoints: np.ndarray, deficit: float) -> float:
@@ -51,14 +53,7 @@ def dense(terminal: str, variance: np.ndarray, breakpoints: np.ndarray, deficit:
     return float(f[len(h) // 2])
 
 
-def seconds(call: Callable[[], object], repeats: int = 1) -> float:
-    begin = time.perf_counter()
-    call()
-    return (time.perf_counter() - begin) / repeats
-
-
-def compare(name: str, terms: list[tuple[str, np.ndarray, np.ndarray, float]], inner: int = 20) -> None:
-    """One line: `terms` are (terminal, variance, breakpoints, deficit)."""
+def compare(bench: Bench, name: str, terms: list[Term], inner: int = 20) -> Row:
     worst = 0.0
     for terminal, v, m, d in terms:
         found, wanted = (
@@ -84,16 +79,13 @@ def compare(name: str, terms: list[tuple[str, np.ndarray, np.ndarray, float]], i
         for terminal, v, m, d in terms:
             dense(terminal, v, m, d)
 
-    times = [(seconds(twin), seconds(matrices), seconds(kernel, inner)) for _ in range(7)]
-    slow, plain, fast = (1e3 * median(t[i] for t in times) for i in range(3))
-    ratios = f"{slow / fast:8.0f} {plain / fast:8.0f}"
-    print(f"{name:34s} {slow:10.2f} {plain:10.2f} {fast:10.3f} {ratios} {worst:10.1e}")
+    t = bench.alternate({"twin": twin, "dense": matrices, "kernel": kernel}, 7)
+    return Row(name, t["kernel"] / inner, numpy=t["dense"], others={"twin": t["twin"]}, more={"difference": worst})
 
 
-def main() -> None:
-    names = ("twin ms", "dense ms", "kernel ms")
-    print(" " * 34, *(f"{name:>10s}" for name in names), f"{'ratios':>17s} {'rel diff':>10s}")
-    terms: dict[tuple[int, str, float], tuple[str, np.ndarray, np.ndarray, float]] = {}
+def rows(bench: Bench) -> Iterator[Row]:
+    """Of one term; of the twenty of a symmetric network of depth 20."""
+    terms: dict[tuple[int, str, float], Term] = {}
     for k in (4, 9, 19):
         m, shares = (
             np.arange(1, k + 1) / (k + 1),
@@ -103,18 +95,15 @@ def main() -> None:
             terms[k, "wall", total] = ("wall", total * shares, m, 1 - total)
         for total in (0.5, 2.0, 8.0):
             terms[k, "spin", total] = ("spin", total * shares, m, 1.0)
-    for (k, terminal, total), term in terms.items():
-        compare(f"{terminal} k={k:<2d} total variance {total}", [term])
+    for (k, terminal, total), term in bench.some(terms.items()):
+        yield compare(bench, f"{terminal}, k = {k}, total variance {total}", [term])
     # Depth 20 by symmetry: 10 wall and 10 spin terms, no two of them alike.
-    network = [
+    network: list[Term] = [
         ("wall", t * terms[19, "wall", 0.5][1] * 2, terms[19, "wall", 0.5][2], 1 - t)
         for t in np.linspace(0.97, 0.1, 10)
     ]
     network += [
         ("spin", t * terms[19, "spin", 2.0][1] / 2, terms[19, "spin", 2.0][2], 1.0) for t in np.geomspace(8, 0.1, 10)
     ]
-    compare("sweep: depth 20, symmetric, k=19", network)
-
-
-if __name__ == "__main__":
-    main()
+    if not bench.quick:
+        yield compare(bench, "sweep, depth 20, symmetric, k = 19", network)

@@ -7,30 +7,23 @@ divisions are not pipelined: 110 cycles on this kind of core (13 to 20 for each)
 
 from __future__ import annotations
 
-import time
+import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepglass import _core
-from deepglass.reference.spectra import marchenko_pastur_product_density
-from deepglass.spectra import Atoms, FromEigenvalues, MarchenkoPastur, Measure, Semicircle, free_add, free_multiply
-from spectra_numpy import free_product_density, free_sum_density, marchenko_pastur, semicircle
+from ..reference.spectra import marchenko_pastur_product_density
+from ..spectra import Atoms, FromEigenvalues, MarchenkoPastur, Measure, Semicircle, free_add, free_multiply
+from . import Bench, Row
+from ._programs.spectra_numpy import free_product_density, free_sum_density, marchenko_pastur, semicircle
 
 Array = NDArray[np.float64]
 N_POINTS = 400
 LIMIT_CYCLES = 440
-GHZ = 3.4
-
-
-def seconds(call: Callable[[], object], repeats: int = 1) -> float:
-    begin = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - begin) / repeats
+CLOCK = 3.4e9  # Hz, of the machine the limits are for
 
 
 def rmtool_density(product: bool, x: Array) -> Callable[[], Array] | None:
@@ -55,9 +48,16 @@ def inside(mu: Measure, n: int) -> Array:
     return np.asarray(a + (b - a) * (np.arange(n) + 0.5) / n, float)
 
 
-def main() -> None:
-    """Print the tables."""
-    print(f"CPU level {_core.isa}; {N_POINTS} points, one thread, medians of 7 alternating repeats")
+def rows(bench: Bench) -> Iterator[Row]:
+    """Of a density at N_POINTS points."""
+    yield from closed(bench)
+    if not bench.quick:
+        yield from nested(bench)
+        yield many_points(bench)
+
+
+def closed(bench: Bench) -> Iterator[Row]:
+    """Where the density is known."""
     cases = (
         (
             "semicircle + semicircle",
@@ -72,33 +72,35 @@ def main() -> None:
             lambda x: marchenko_pastur_product_density(0.5, 0.3, x),
         ),
     )
-    print(f"{'task':26}{'ms':>8}{'NumPy ms':>10}{'ratio':>7}{'of limit':>10}{'error':>10}{'NumPy error':>13}")
-    for name, mu, numpy_program, exact in cases:
+    for name, mu, numpy_program, exact in bench.some(cases):
         x = inside(mu, N_POINTS)
         wanted = exact(x)
         error, numpy_error = np.abs(mu.pdf(x) - wanted).max(), np.abs(numpy_program(x) - wanted).max()
-        if not error < 1e-11:
-            raise AssertionError(f"{name}: off by {error}")
-        times = [
-            (seconds(lambda: mu.pdf(x, threads=1), 10), seconds(lambda: numpy_program(x)))  # noqa: B023
-            for _ in range(7)
-        ]
-        ours, numpys = (median(t) for t in zip(*times, strict=True))
-        limit = LIMIT_CYCLES * N_POINTS / (GHZ * 1e9)
-        print(
-            f"{name:26}{ours * 1e3:8.3f}{numpys * 1e3:10.2f}{numpys / ours:7.0f}{limit / ours:10.0%}"
-            f"{error:10.1e}{numpy_error:13.1e}"
+        assert error < 1e-11, (name, error)
+        t = bench.alternate(
+            {"ours": functools.partial(mu.pdf, x, threads=1), "NumPy": functools.partial(numpy_program, x)},
+            7,
+            repeats={"ours": 10},
         )
-        try:
-            other = rmtool_density(mu is cases[1][1], x)
-            if other is not None:
-                values = other()
-                best = min(seconds(other) for _ in range(3))
-                print(f"{'  rmtool':26}{best * 1e3:8.1f}{'':27}{np.abs(values - wanted).max():10.1e}")
-        except Exception as error_of_rmtool:
-            print(f"  rmtool: {error_of_rmtool!r}")
+        more: dict[str, float | str] = {"error": error, "error of NumPy": numpy_error}
+        other, seconds = rmtool_density(mu is cases[1][1], x), None
+        if other is not None:
+            try:
+                more["error of rmtool"] = np.abs(other() - wanted).max()
+                seconds = bench.best(other, 3)
+            except Exception as failure:
+                more["rmtool"] = repr(failure)
+        yield Row(
+            name,
+            t["ours"],
+            numpy=t["NumPy"],
+            others={"rmtool": seconds} if other is None or seconds else {},
+            limit=LIMIT_CYCLES * N_POINTS / CLOCK,
+            more=more,
+        )
 
-    print(f"\n{'cost':46}{'support ms':>12}{'400 points ms':>15}{'us a point':>12}")
+
+def nested(bench: Bench) -> Iterator[Row]:
     rng = np.random.default_rng(1)
     y = rng.normal(size=(500, 1000))
     eigenvalues = np.linalg.eigvalsh(y @ y.T / 1000)
@@ -110,23 +112,18 @@ def main() -> None:
         ("500 eigenvalues x MP", lambda: free_multiply(FromEigenvalues(eigenvalues), MarchenkoPastur(0.1))),
     ):
         supports, points = [], []
-        for _ in range(5):
+        for _ in range(bench.rounds(5)):
             mu = make()
-            supports.append(seconds(mu.support))
+            supports.append(bench.seconds(mu.support))
             x = inside(mu, N_POINTS)
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                points.append(seconds(lambda: mu.pdf(x, threads=1)))  # noqa: B023
-        print(
-            f"{name:46}{median(supports) * 1e3:12.2f}{median(points) * 1e3:15.2f}"
-            f"{median(points) / N_POINTS * 1e6:12.2f}"
-        )
+                points.append(bench.seconds(functools.partial(mu.pdf, x, threads=1)))
+        yield Row(name, median(points), more={"ms of the support": median(supports) * 1e3})
 
+
+def many_points(bench: Bench) -> Row:
     mu = free_multiply(MarchenkoPastur(0.5), MarchenkoPastur(0.3))
     x = inside(mu, 200_000)
-    one, two = (median(seconds(lambda: mu.pdf(x, threads=t)) for _ in range(5)) for t in (1, 2))  # noqa: B023
-    print(f"\n200000 points: {one * 1e3:.0f} ms on one thread, {two * 1e3:.0f} on two ({one / two:.2f} times)")
-
-
-if __name__ == "__main__":
-    main()
+    one, many = (median(bench.seconds(lambda n=n: mu.pdf(x, threads=n)) for _ in range(5)) for n in (1, bench.threads))
+    return Row("MP(.5) x MP(.3), 200000 points", one, all_threads=many)

@@ -1,14 +1,13 @@
 """One perceptron: capacity, learning curves and message passing, against vectorised NumPy programs.
 
 One run, medians of alternating repeats, values compared before times are printed.  Message passing reads its inputs
-once an iteration, one byte each: the column GB/s is that traffic, next to the speed of a plain sum over the same bytes.
+once an iteration, one byte each: GB/s is that traffic, and the limit a plain sum over the same bytes.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from statistics import median
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,10 @@ from scipy.optimize import brentq
 from scipy.special import erfcx, log_ndtr, ndtr
 
 import deepglass as dg
-from deepglass import _core
-from deepglass.parisi import perceptron as family
+
+from .. import _core
+from ..parisi import perceptron as family
+from . import Bench, Row
 
 Z = np.linspace(-9.0, 9.0, 801)
 P = np.exp(-(Z**2) / 2)
@@ -81,20 +82,16 @@ def numpy_messages(x: np.ndarray, y: np.ndarray, n_iterations: int, damping: flo
     return a
 
 
-def alternate(functions: list[Callable[[], Any]], repeats: int) -> list[float]:
-    """Median seconds of each function, called in turn."""
-    times: list[list[float]] = [[] for _ in functions]
-    for _ in range(repeats):
-        for function, into in zip(functions, times, strict=True):
-            begin = time.perf_counter()
-            function()
-            into.append(time.perf_counter() - begin)
-    return [median(values) for values in times]
+def rows(bench: Bench) -> Iterator[Row]:
+    """Of a curve; of an iteration of message passing."""
+    yield from curves(bench)
+    yield from messages(bench)
 
 
-def curves() -> None:
-    print(f"{'':<34} {'ours ms':>8} {'NumPy ms':>9} {'ratio':>6} {'difference':>10}")
-    cases = [("capacity of binary bonds", our_capacity, numpy_capacity)]
+def curves(bench: Bench) -> Iterator[Row]:
+    cases: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = [
+        ("capacity of binary bonds", our_capacity, numpy_capacity)
+    ]
     for bonds, last in (("spherical", 10.0), ("binary", 1.49)):
         loads = np.linspace(0.05, last, 200)
         cases.append(
@@ -104,53 +101,43 @@ def curves() -> None:
                 lambda loads=loads, bonds=bonds: numpy_curve(loads, bonds),
             )
         )
-    for name, ours, numpy in cases:
+    for name, ours, numpy in bench.some(cases):
         difference = np.abs(np.asarray(ours()) - numpy()).max()
         assert difference < 1e-7, difference  # near the spinodal the bisection ends at the root of rounding
-        a, b = alternate([ours, numpy], 5)
-        print(f"{name:<34} {a * 1e3:8.2f} {b * 1e3:9.1f} {b / a:6.1f} {difference:10.1e}")
+        t = bench.alternate({"ours": ours, "NumPy": numpy})
+        yield Row(name, t["ours"], numpy=t["NumPy"], more={"difference": difference})
 
 
-def messages() -> None:
+def messages(bench: Bench) -> Iterator[Row]:
     n_iterations, damping = 10, 0.3
-    print(
-        f"\n{'message passing, per iteration':<34} {'ours ms':>8} {'NumPy ms':>9} {'ratio':>6} {'GB/s':>6} {'sum':>6}"
-    )
-    for n_inputs, n_patterns in ((1000, 600), (4000, 2400), (10_000, 6000)):
+    for n_inputs, n_patterns in bench.some(((1000, 600), (4000, 2400), (10_000, 6000))):
         model = dg.parisi.Perceptron(n_patterns / n_inputs, bonds="binary")
         data = dg.parisi.perceptron_data(model, n_inputs, seed=1)
         x, y = data.inputs.values, data.labels.values.astype(float)
         wide = x.astype(float)
-        for threads in (1, 0):
 
-            def ours(x: np.ndarray = x, y: np.ndarray = y, threads: int = threads) -> np.ndarray:
-                start = np.zeros(x.shape[1])
-                found = _core.perceptron_messages(
-                    x, y, start, "binary", "hard", 0.0, 0.0, damping, 1e-300, n_iterations, threads
-                )
-                mean: np.ndarray = found["mean"]
-                return mean
+        def ours(threads: int, x: np.ndarray = x, y: np.ndarray = y) -> np.ndarray:
+            start = np.zeros(x.shape[1])
+            found = _core.perceptron_messages(
+                x, y, start, "binary", "hard", 0.0, 0.0, damping, 1e-300, n_iterations, threads
+            )
+            mean: np.ndarray = found["mean"]
+            return mean
 
-            def numpy(wide: np.ndarray = wide, y: np.ndarray = y) -> np.ndarray:
-                return numpy_messages(wide, y, n_iterations, damping)
-
-            difference = np.abs(ours() - numpy()).max()
-            assert difference < 1e-11, difference
-            a, b = alternate([ours, numpy], 3)
-            begin = time.perf_counter()
-            x.view(np.int64).sum()
-            plain = x.nbytes / (time.perf_counter() - begin) / 1e9
-            name = f"N = {n_inputs}, M = {n_patterns}, threads = {threads or 'all'}"
-            a, b = a / n_iterations, b / n_iterations
-            speed = x.nbytes / a / 1e9
-            print(f"{name:<34} {a * 1e3:8.2f} {b * 1e3:9.2f} {b / a:6.1f} {speed:6.2f} {plain:6.1f}")
-
-
-def main() -> None:
-    print(f"deepglass {dg.__version__}, level {_core.isa}, {_core.thread_count(0)} threads")
-    curves()
-    messages()
-
-
-if __name__ == "__main__":
-    main()
+        calls: dict[str, Callable[[], np.ndarray]] = {
+            "one": functools.partial(ours, 1),
+            "all": functools.partial(ours, bench.threads),
+            "NumPy": functools.partial(numpy_messages, wide, y, n_iterations, damping),
+        }
+        difference = max(np.abs(calls[threads]() - calls["NumPy"]()).max() for threads in ("one", "all"))
+        assert difference < 1e-11, difference
+        t = {name: seconds / n_iterations for name, seconds in bench.alternate(calls, 3).items()}
+        plain = x.nbytes / bench.best(x.view(np.int64).sum, 5)
+        yield Row(
+            f"message passing, N = {n_inputs}, M = {n_patterns}",
+            t["one"],
+            all_threads=t["all"],
+            numpy=t["NumPy"],
+            limit=x.nbytes / plain,
+            more={"GB/s": x.nbytes / t["one"] * 1e-9, "GB/s of a sum": plain * 1e-9, "difference": difference},
+        )

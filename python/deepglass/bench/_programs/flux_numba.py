@@ -11,7 +11,7 @@ import numpy as np
 
 
 @numba.njit(cache=False)
-def sweeps(n_sweeps, n_worms, flux, pairs, power, neighbour, grow, shrink, hop, up, down, quenched, tanh):  # type: ignore[no-untyped-def]
+def sweeps(n_sweeps, n_worms, flux, pairs, power, neighbour, grow, shrink, hop, up, down, quenched, tanh):
     """Worms and changes of the pairs; gives the sums of density and <phi^2> over the sweeps, and the moves tried."""
     volume = power.size
     density, square, n_moves = 0.0, 0.0, 0

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
-from deepglass import _core
+from .. import _core
+from . import Bench, Row
 
 N_STEPS, STEP, BETA = 10, 0.05, 1.0
-
-
-def best(run: Callable[[], object], repeats: int) -> float:
-    """Seconds of CPU, the best of some repeats: other work on the machine does not count."""
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        run()
-        times.append(time.process_time() - start)
-    return min(times)
 
 
 def numpy_trajectory(
@@ -58,7 +49,7 @@ def numpy_trajectory(
     return J, energy() - start
 
 
-def measure(n: int, depth: int, n_patterns: int) -> None:
+def measure(bench: Bench, n: int, depth: int, n_patterns: int) -> Row:
     rng = np.random.default_rng(0)
     spins = [rng.choice(np.array([-1, 1], dtype=np.int8), (n_patterns, n)) for _ in range(depth + 1)]
     networks = _core.FreeNetworks([n] * (depth + 1), spins[0], spins[-1], seed=1)
@@ -77,11 +68,11 @@ def measure(n: int, depth: int, n_patterns: int) -> None:
         )
         return result
 
-    repeats = 40 if n < 100 else 10
+    rounds = 40 if n < 100 else 10
     for _ in range(5):
         sweep(0, 1)
-    pair = best(lambda: sweep(0, 0), repeats)
-    fast = best(lambda: sweep(N_STEPS, 0), repeats)
+    pair = bench.best(lambda: sweep(0, 0), rounds, clock=time.process_time)
+    fast = bench.best(lambda: sweep(N_STEPS, 0), rounds, clock=time.process_time)
 
     layers = [
         tuple(np.ascontiguousarray(x, dtype=np.float32) for x in (J, below.T, own.T))
@@ -95,27 +86,28 @@ def measure(n: int, depth: int, n_patterns: int) -> None:
             J[:] = np.where((rise <= momenta.exponential(size=len(J)))[:, None], after, J)
 
     with threadpool_limits(1):
-        blas = best(with_numpy, max(repeats // 4, 3))
+        blas = bench.best(with_numpy, max(rounds // 4, 3), clock=time.process_time)
     flops = 2.0 * depth * n * n * n_patterns * (2 * N_STEPS + 1)  # of the products; the first fields are kept
-    print(
-        f"{n:>4} {depth:>3} {n_patterns:>5} {pair * 1e3:>9.2f} {fast * 1e3:>11.2f} {fast / pair:>6.1f}"
-        f" {blas * 1e3:>9.2f} {blas / fast:>6.2f} {flops / fast / 1e9:>8.1f}"
+    return Row(
+        f"trajectory of {N_STEPS} steps, N = {n}, L = {depth}, M = {n_patterns}",
+        fast,
+        numpy=blas,
+        more={
+            "ms of a sweep of pair rotations": pair * 1e3,
+            "GF/s": flops / fast * 1e-9,
+            "GF/s of BLAS": blas_speed(bench) * 1e-9,
+        },
     )
 
 
-def main() -> None:
+def blas_speed(bench: Bench) -> float:
+    """Flops a second of a product of two large matrices in single precision."""
     large = np.ones((768, 768), dtype=np.float32)
     with threadpool_limits(1):
-        large @ large
-        peak = 2 * 768**3 / best(lambda: large @ large, 20) / 1e9
-    print(
-        f"one thread, level {_core.isa}, ms of CPU; trajectories of {N_STEPS} steps; BLAS on 768 x 768: {peak:.0f} GF/s"
-    )
-    header = ("N", "L", "M", "pairs", "trajectory", "ratio", "NumPy", "ratio", "GF/s")
-    print("{:>4} {:>3} {:>5} {:>9} {:>11} {:>6} {:>9} {:>6} {:>8}".format(*header))
-    for n, depth, n_patterns in ((32, 1, 128), (64, 6, 256), (128, 6, 512)):
-        measure(n, depth, n_patterns)
+        return 2 * 768**3 / bench.best(lambda: large @ large, 20, clock=time.process_time)
 
 
-if __name__ == "__main__":
-    main()
+def rows(bench: Bench) -> Iterator[Row]:
+    """Of a trajectory of all bonds; CPU time, so that other work on the machine does not count."""
+    for n, depth, n_patterns in bench.some(((32, 1, 128), (64, 6, 256), (128, 6, 512))):
+        yield measure(bench, n, depth, n_patterns)

@@ -6,14 +6,14 @@ as these flops at the speed of a matrix product (one thread) and the functions a
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from statistics import median
+import functools
+from collections.abc import Iterator
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from deepglass import _core, parisi
+from .. import _core, parisi
+from . import Bench, Row
 
 SK = parisi.SherringtonKirkpatrick
 PLACES = 0.5, 0.48160977683  # temperature and x_c
@@ -75,81 +75,86 @@ def numpy_newton(k: int) -> np.ndarray:
     return q
 
 
-def seconds(call: Callable[[], object], repeats: int = 1) -> float:
-    begin = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - begin) / repeats
-
-
-def alternating(calls: list[Callable[[], object]], repeats: list[int], rounds: int = 7) -> list[float]:
-    times = [[seconds(call, n) for call, n in zip(calls, repeats, strict=True)] for _ in range(rounds)]
-    return [median(column) for column in zip(*times, strict=True)]
-
-
-def limit(covariance: np.ndarray, points: int) -> float:
+def limit(bench: Bench, covariance: np.ndarray, points: int) -> float:
     """Seconds of the flops at the speed of a matrix product, and of exp and log at that of vmath."""
     a = np.ones((128, 128))  # short enough for the least of many to be undisturbed
     with threadpool_limits(1):
-        speed = 2 * 128**3 / min(seconds(lambda: a @ a, 5) for _ in range(200))
+        speed = 2 * 128**3 / bench.best(lambda: a @ a, 200, repeats=5)
     x = np.linspace(-5.0, 0.0, 4096)
-    function = min(seconds(lambda: _core.vmath_exp(x), 20) for _ in range(10)) / x.size
+    function = bench.best(lambda: _core.vmath_exp(x), 10, repeats=20) / x.size
     variance = np.diff(covariance)
     reach = 8.7 * np.sqrt(covariance[-1])
     taps = 2 * 8.7 * np.sqrt(variance) * points / (2 * reach)
     return float(3 * 2 * points * taps.sum() / speed + 2 * points * len(variance) * function)
 
 
-def main() -> None:
-    print("one sweep                    kernel ms  NumPy ms  ratio  limit ms  of limit  with Jacobian ms")
-    for k, resolution in ((8, 1.0), (32, 1.0), (32, 2.7), (64, 2.7)):
+def rows(bench: Bench) -> Iterator[Row]:
+    """Of a sweep, of k given steps, of full breaking, of a scan."""
+    yield from sweeps(bench)
+    yield from given_steps(bench)
+    yield from full_breaking(bench)
+    if not bench.quick:
+        yield scan(bench)
+
+
+def sweeps(bench: Bench) -> Iterator[Row]:
+    for k, resolution in bench.some(((8, 1.0), (32, 1.0), (32, 2.7), (64, 2.7))):
         covariance, m = levels(k)
-        found = _core.spin_glass_recursion(covariance, m, resolution=resolution)
+        kernel = functools.partial(_core.spin_glass_recursion, covariance, m, resolution=resolution)
+        found = kernel()
         points = found["n_points"]
         value, g = numpy_sweep(covariance, m, points)
         if abs(value - found["value"]) > 1e-8 or np.abs(g - found["slope_square"]).max() > 1e-8:
             raise AssertionError(f"the NumPy program disagrees: {value - found['value']}")
-        kernel, plain, jacobian = alternating(
-            [
-                lambda c=covariance, m=m, r=resolution: _core.spin_glass_recursion(c, m, resolution=r, repeats=INNER),
-                lambda c=covariance, m=m, n=points: numpy_sweep(c, m, n),
-                lambda c=covariance, m=m, r=resolution: _core.spin_glass_recursion(c, m, resolution=r, jacobian=True),
-            ],
-            [1, 5, 3],
+        t = bench.alternate(
+            {
+                "kernel": functools.partial(kernel, repeats=INNER),
+                "NumPy": functools.partial(numpy_sweep, covariance, m, points),
+                "jacobian": functools.partial(kernel, jacobian=True),
+            },
+            7,
+            repeats={"NumPy": 5, "jacobian": 3},
         )
-        kernel /= INNER
-        bound = limit(covariance, points)
-        print(
-            f"k={k:<3d} N={points:<5d}              {1e3 * kernel:9.3f} {1e3 * plain:9.2f} {plain / kernel:6.1f} "
-            f"{1e3 * bound:9.3f} {bound / kernel:9.2f} {1e3 * jacobian:17.2f}"
+        yield Row(
+            f"sweep, k = {k}, {points} points",
+            t["kernel"] / INNER,
+            numpy=t["NumPy"],
+            limit=limit(bench, covariance, points),
+            more={"ms with Jacobian": t["jacobian"] * 1e3},
         )
-    print("\nq of given steps             kernel ms  NumPy ms  ratio")
-    for k in (8, 16):
+
+
+def given_steps(bench: Bench) -> Iterator[Row]:
+    for k in bench.some((8, 16)):
         _, m = levels(k)
-        ours, theirs = alternating(
-            [lambda k=k, m=m: parisi.solve(SK(0.5), k, m, outer_overlap=0), lambda k=k: numpy_newton(k)], [1, 1], 3
-        )
-        difference = np.abs(parisi.solve(SK(0.5), k, m, outer_overlap=0).overlap.values[1:] - numpy_newton(k)).max()
-        print(f"k={k:<3d} (differ by {difference:.0e})    {1e3 * ours:9.1f} {1e3 * theirs:9.0f} {theirs / ours:6.1f}")
-    print("\nfull breaking                   seconds   error of f")
+        solve = functools.partial(parisi.solve, SK(0.5), k, m, outer_overlap=0)
+        t = bench.alternate({"ours": solve, "NumPy": functools.partial(numpy_newton, k)}, 3)
+        difference = np.abs(solve().overlap.values[1:] - numpy_newton(k)).max()
+        yield Row(f"q of {k} given steps", t["ours"], numpy=t["NumPy"], more={"difference": difference})
+
+
+def full_breaking(bench: Bench) -> Iterator[Row]:
     models = {
-        "SK T=0.5": SK(0.5),
-        "SK T=0.2": SK(0.2),
-        "SK T=0.1": SK(0.1),
-        "SK T=0": SK(0.0),
-        "SK T=0.5, h=0.3": SK(0.5, 0.3),
-        "3-spin T=0.2": parisi.PSpin(3, 0.2),
+        "SK, T = 0.5": SK(0.5),
+        "SK, T = 0.2": SK(0.2),
+        "SK, T = 0.1": SK(0.1),
+        "SK, T = 0": SK(0.0),
+        "SK, T = 0.5, h = 0.3": SK(0.5, 0.3),
+        "3-spin, T = 0.2": parisi.PSpin(3, 0.2),
     }
-    for name, model in models.items():
-        rtol = 1e-9 if model.temperature < 0.15 else 1e-11
-        time_of_one = median(seconds(lambda model=model, rtol=rtol: parisi.full_rsb(model, rtol)) for _ in range(3))
-        found = parisi.full_rsb(model, rtol)
-        print(f"{name:28s} {time_of_one:10.2f} {float(found.free_energy_error):12.0e}")
+    for name, model in bench.some(models.items()):
+        solve = functools.partial(parisi.full_rsb, model, 1e-9 if model.temperature < 0.15 else 1e-11)
+        yield Row(
+            f"full breaking, {name}",
+            bench.alternate({name: solve}, 3)[name],
+            more={"error of f": float(solve().free_energy_error)},
+        )
+
+
+def scan(bench: Bench) -> Row:
     temperatures = np.linspace(0.2, 1.195, 200)
-    times = [seconds(lambda n=n: parisi.temperature_scan(SK(1.0), temperatures, threads=n)) for n in (1, 2)]
-    ratio = times[0] / times[1]
-    print(f"200 temperatures             one thread {times[0]:.1f} s, two {times[1]:.1f} s: {ratio:.2f} times")
-
-
-if __name__ == "__main__":
-    main()
+    one, many = (
+        bench.seconds(functools.partial(parisi.temperature_scan, SK(1.0), temperatures, threads=n))
+        for n in (1, bench.threads)
+    )
+    return Row("200 temperatures", one, all_threads=many)

@@ -1,4 +1,4 @@
-"""The slaved perceptron network: ns an attempt, against Numba (same algorithm) and NumPy (full forward pass).
+"""The slaved perceptron network: an attempt, against Numba (same algorithm) and NumPy (full forward pass).
 
 Rows: N, L, M and where the chain stands: "start", greedy some sweeps after a random start, or "solved", at the
 teacher with no error.  One thread; contestants take turns, medians over the rounds.
@@ -6,19 +6,22 @@ teacher with no error.  One thread; contestants take turns, medians over the rou
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepglass import _core
+from .. import _core
+from . import Bench, Row
 
-try:
-    import mc_slaved_numba
-except ImportError:
-    mc_slaved_numba = None
+mc_slaved_numba: Any = None
+if importlib.util.find_spec("numba"):
+    from ._programs import mc_slaved_numba
 
 ROUNDS, STEP = 15, 0.5
 
@@ -61,7 +64,7 @@ class Case:
         self.networks.run(self.n_sweeps, [np.inf], self.step, early_stop=early_stop, threads=1)
         seconds = time.perf_counter() - start
         assert np.array_equal(self.networks.energy(), self.networks.fresh_energy())
-        return seconds / (self.n_sweeps * self.per_sweep) * 1e9
+        return seconds / (self.n_sweeps * self.per_sweep)
 
     def numba(self) -> float:
         bonds = np.array(self.state["bonds"])
@@ -82,7 +85,7 @@ class Case:
         energy, _ = mc_slaved_numba.sweeps(*arguments, self.energy, n_attempts, np.inf, STEP, True, rng)
         seconds = time.perf_counter() - start
         assert energy == np.sum(_core.slaved_forward(list(bonds), self.inputs)[-1] != self.outputs)
-        return seconds / n_attempts * 1e9
+        return seconds / n_attempts
 
     def numpy(self, n_attempts: int = 200) -> float:
         """The whole network for each move, as matrix products: what one writes first."""
@@ -105,12 +108,12 @@ class Case:
             spins = inputs
             for matrix in bonds:
                 spins = np.where(matrix @ spins < 0, np.float32(-1), np.float32(1))
-            new_energy = np.count_nonzero(spins != outputs)
+            new_energy = int(np.count_nonzero(spins != outputs))
             if new_energy <= energy:
                 energy = new_energy
             else:
                 bonds[layer][i] = kept
-        return (time.perf_counter() - start) / n_attempts * 1e9
+        return (time.perf_counter() - start) / n_attempts
 
     def pattern_layers(self) -> float:
         """Mean number of (touched pattern, layer behind) of a flip: what is calculated without early stop."""
@@ -118,45 +121,39 @@ class Case:
         for layer, (bonds, spins) in enumerate(zip(self.state["bonds"], self.networks.spins(0)[:-1], strict=True)):
             fields = spins.astype(int) @ bonds.T
             flipped = fields[:, :, np.newaxis] - 2 * bonds * spins[:, np.newaxis, :]
-            touched = np.count_nonzero((flipped < 0) != (fields < 0)[:, :, np.newaxis])
+            touched = int(np.count_nonzero((flipped < 0) != (fields < 0)[:, :, np.newaxis]))
             total += touched * (self.depth - 1 - layer)
         return total / self.per_sweep
 
 
-def main() -> None:
-    print(f"ns an attempt, one thread, level {_core.isa}, medians of {ROUNDS} rounds")
-    print(
-        f"{'bonds':>7} {'N':>3} {'L':>2} {'M':>4} {'at':>6} {'kernel':>7} {'no stop':>8} {'Numba':>7}"
-        f" {'NumPy':>8} {'Numba/kernel':>13} {'NumPy/kernel':>13}"
-    )
+def rows(bench: Bench) -> Iterator[Row]:
+    """Of an attempt."""
     sizes = [(False, 10, 3, 40), (False, 20, 3, 160), (False, 20, 5, 320), (False, 40, 3, 640)]
     sizes += [(True, 11, 3, 44), (True, 64, 3, 256)]
-    for binary, n, depth, m in sizes:
-        for solved in (False, True):
-            case = Case(n, depth, m, solved=solved, binary=binary)
-            contestants: dict[str, Callable[[], float]] = {
-                "kernel": lambda case=case: case.kernel(True),
-                "no stop": lambda case=case: case.kernel(False),
-                "NumPy": case.numpy,
-            }
-            if mc_slaved_numba is not None and not binary:
-                contestants["Numba"] = case.numba
-                case.numba()  # compiles
-            times: dict[str, list[float]] = {name: [] for name in contestants}
-            for _ in range(ROUNDS):
-                for name, run in contestants.items():
-                    times[name].append(run())
-            median = {name: float(np.median(values)) for name, values in times.items()}
-            numba = median.get("Numba", np.nan)
-            print(
-                f"{'binary' if binary else 'sphere':>7} {n:>3} {depth:>2} {m:>4} {'solved' if solved else 'start':>6}"
-                f" {median['kernel']:>7.0f} {median['no stop']:>8.0f} {numba:>7.0f} {median['NumPy']:>8.0f}"
-                f" {numba / median['kernel']:>13.1f} {median['NumPy'] / median['kernel']:>13.0f}"
-            )
-            if binary:
-                count = case.pattern_layers()
-                print(f"{'':>18} {count:.1f} touched patterns and layers, {median['no stop'] / count:.1f} ns each")
-
-
-if __name__ == "__main__":
-    main()
+    for (binary, n, depth, m), solved in bench.some(itertools.product(sizes, (False, True))):
+        case = Case(n, depth, m, solved=solved, binary=binary)
+        contestants: dict[str, Callable[[], float]] = {
+            "kernel": lambda case=case: case.kernel(True),
+            "no stop": lambda case=case: case.kernel(False),
+            "NumPy": case.numpy,
+        }
+        if mc_slaved_numba is not None and not binary:
+            contestants["Numba"] = case.numba
+            case.numba()  # compiles
+        times: dict[str, list[float]] = {name: [] for name in contestants}
+        for _ in range(bench.rounds(ROUNDS)):
+            for name, run in contestants.items():
+                times[name].append(run())
+        t = {name: median(values) for name, values in times.items()}
+        more: dict[str, float | str] = {"ns without early stop": t["no stop"] * 1e9}
+        if binary:
+            more["touched patterns and layers"] = case.pattern_layers()
+            more["ns each"] = t["no stop"] * 1e9 / case.pattern_layers()
+        bonds, place = "binary" if binary else "spherical", "solved" if solved else "start"
+        yield Row(
+            f"{bonds}, N = {n}, L = {depth}, M = {m}, {place}",
+            t["kernel"],
+            numpy=t["NumPy"],
+            others={} if binary else {"Numba": t.get("Numba")},
+            more=more,
+        )

@@ -1,4 +1,4 @@
-"""Times of the spectra of networks: NumPy program (all points at once), kernel on one and two threads.
+"""Times of the spectra of networks: NumPy program (all points at once), kernel on one thread and all.
 
 The limit: a point needs two Newton steps from its neighbour's solution.  A step of the tanh Jacobian sums over the law
 of the squared slopes, about 1000 nodes of 25 operations each, one a division: 2 x 1000 x 5 cycles with AVX2 (four
@@ -7,17 +7,16 @@ nodes at a time).  A step of a kernel's chain is one complex square root and six
 
 from __future__ import annotations
 
-import time
+import functools
 import warnings
-from collections.abc import Callable
-from statistics import median
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepglass import _core, meanfield
-from deepglass.reference.network_spectra import gaussian_law
-from deepglass.spectra import (
+from .. import meanfield
+from ..reference.network_spectra import gaussian_law
+from ..spectra import (
     MarchenkoPastur,
     Measure,
     conditional_fisher_spectrum,
@@ -25,18 +24,13 @@ from deepglass.spectra import (
     jacobian_spectrum,
     ntk_spectrum,
 )
-from network_spectra_numpy import conjugate_kernel_density, jacobian_density, tangent_kernel_density
+from . import Bench, Row
+from ._programs.network_spectra_numpy import conjugate_kernel_density, jacobian_density, tangent_kernel_density
 
 Array = NDArray[np.float64]
 N_POINTS = 400
-GHZ = 3.4
+CLOCK = 3.4e9  # Hz, of the machine the limits are for
 RATIOS = (0.6, 0.75, 0.8, 0.9)
-
-
-def seconds(call: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    call()
-    return time.perf_counter() - begin
 
 
 def inside(mu: Measure, n: int, first: float = 0.0) -> Array:
@@ -44,14 +38,16 @@ def inside(mu: Measure, n: int, first: float = 0.0) -> Array:
     return np.asarray(a + (b - a) * (first + (1 - first) * (np.arange(n) + 0.5) / n), float)
 
 
-def fastest(mu: Measure, x: Array) -> float:
-    """Of three evaluations on one thread."""
-    return min(seconds(lambda: mu.pdf(x, threads=1)) for _ in range(3))
+def rows(bench: Bench) -> Iterator[Row]:
+    """Of a density at N_POINTS points; growth with depth (support and points) and number of points."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", category=UserWarning)
+        yield from densities(bench)
+        if not bench.quick:
+            yield from growth(bench)
 
 
-def main() -> None:
-    """Print the tables."""
-    warnings.simplefilter("error", category=UserWarning)
+def densities(bench: Bench) -> Iterator[Row]:
     tanh = meanfield.activation("tanh").normalised()
     slope, square = (float(meanfield.gaussian_moments(tanh, 1.0)[name]) for name in ("slope", "slope_square"))
     q = float(meanfield.fixed_point("tanh", 1.3, 0.005).q)
@@ -79,25 +75,30 @@ def main() -> None:
             2 * 3 * 4 * 130,
         ),
     )
-    print(f"CPU level {_core.isa}; {N_POINTS} points, medians of 7 alternating repeats, new support each time")
-    print(f"{'task':38}{'ms':>8}{'2 threads':>11}{'NumPy ms':>10}{'ratio':>7}{'of limit':>10}{'difference':>12}")
-    for name, mu, numpy_program, first, cycles in cases:
+    for name, mu, numpy_program, first, cycles in bench.some(cases):
         x = inside(mu, N_POINTS, first)
         difference = np.abs(mu.pdf(x) / numpy_program(x) - 1)[5:-5].max()
-        if not difference < 1e-6:
-            raise AssertionError(f"{name}: kernel and NumPy program differ by {difference}")
-        one, two, other = [], [], []
-        for _ in range(7):
-            one.append(seconds(lambda: mu.pdf(x, threads=1)))  # noqa: B023
-            two.append(seconds(lambda: mu.pdf(x, threads=2)))  # noqa: B023
-            other.append(seconds(lambda: numpy_program(x)))  # noqa: B023
-        limit = cycles * N_POINTS / (GHZ * 1e9)
-        print(
-            f"{name:38}{median(one) * 1e3:8.2f}{median(two) * 1e3:11.2f}{median(other) * 1e3:10.1f}"
-            f"{median(other) / median(one):7.0f}{limit / median(one):10.0%}{difference:12.1e}"
+        assert difference < 1e-6, (name, difference)
+        t = bench.alternate(
+            {
+                "one": functools.partial(mu.pdf, x, threads=1),
+                "all": functools.partial(mu.pdf, x, threads=bench.threads),
+                "NumPy": functools.partial(numpy_program, x),
+            },
+            7,
+        )
+        yield Row(
+            name,
+            t["one"],
+            all_threads=t["all"],
+            numpy=t["NumPy"],
+            limit=cycles * N_POINTS / CLOCK,
+            more={"difference": difference},
         )
 
-    print(f"\n{'cost against depth: support / 400 points, ms':50}" + "".join(f"{d:>16}" for d in (1, 2, 4, 8, 16)))
+
+def growth(bench: Bench) -> Iterator[Row]:
+    tanh = meanfield.activation("tanh").normalised()
     kinds: tuple[tuple[str, Callable[[int], Measure]], ...] = (
         ("tanh Jacobian, orthogonal", lambda d: jacobian_spectrum("tanh", 1.3, 0.005, d)),
         ("tanh Jacobian, Gaussian", lambda d: jacobian_spectrum("tanh", 1.3, 0.005, d, "gaussian")),
@@ -106,24 +107,18 @@ def main() -> None:
         ("conditional Fisher, tanh", lambda d: conditional_fisher_spectrum("tanh", 1.3, 0.005, d)),
     )
     for name, make in kinds:
-        cells = []
         for depth in (1, 2, 4, 8, 16):
             mu = make(depth)
-            support = seconds(mu.support)
-            if not len(mu.support()):
-                cells.append("atoms only")
-                continue
-            x = inside(mu, N_POINTS, 1e-2)
-            cells.append(f"{support * 1e3:.1f} / {fastest(mu, x) * 1e3:.1f}")
-        print(f"{name:50}" + "".join(f"{cell:>16}" for cell in cells))
-
-    mu = cases[1][1]
-    print("\nconjugate kernel, depth 4, against the number of points, ms: ", end="")
+            support = bench.seconds(mu.support)
+            if len(mu.support()):  # else there are only atoms
+                yield Row(
+                    f"{name}, {depth} layers",
+                    bench.best(functools.partial(mu.pdf, inside(mu, N_POINTS, 1e-2), threads=1), 3),
+                    more={"ms of the support": support * 1e3},
+                )
+    mu = conjugate_kernel_spectrum(tanh, RATIOS, MarchenkoPastur(0.5))
     for n in (100, 400, 1600, 6400):
-        x = inside(mu, n)
-        print(f"{n}: {fastest(mu, x) * 1e3:.2f}", end="  ")
-    print()
-
-
-if __name__ == "__main__":
-    main()
+        yield Row(
+            f"conjugate kernel, depth 4, {n} points",
+            bench.best(functools.partial(mu.pdf, inside(mu, n), threads=1), 3),
+        )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from statistics import median
+from collections.abc import Callable, Iterator
 
 import mpmath as mp
 import numpy as np
 from numpy.typing import NDArray
 
-from deepglass import _core
-from deepglass.reference import vmath as reference
+from .. import _core
+from ..reference import vmath as reference
+from . import Bench, Row
 
 Array = NDArray[np.float64]
 N, REPEATS, CHECKED = 4096, 101, 500
@@ -45,22 +44,10 @@ def ulps(got: Array, exact: list[mp.mpf]) -> float:
     return float(max(errors))
 
 
-def timings(functions: list[Callable[[], object]]) -> list[float]:
-    """Nanoseconds an element: the functions take turns, so that a busy machine slows all alike."""
-    times: list[list[float]] = [[] for _ in functions]
-    for _ in range(REPEATS):
-        for function, own in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function()
-            own.append(time.perf_counter() - start)
-    return [median(own) / N * 1e9 for own in times]
-
-
-def main() -> None:
+def rows(bench: Bench) -> Iterator[Row]:
+    """Of an element: N arguments in (-5, 5), for log e^-20 .. e^20, for log1p 0 .. 5."""
     rng = np.random.default_rng(1)
-    print(f"ns an element, {N} arguments in (-5, 5) (log: e^-20 .. e^20, log1p: 0 .. 5), level {_core.isa}")
-    print(f"{'':>26} {'NumPy, SciPy':>13} {'kernel':>8} {'ratio':>7} {'ulp twin':>9} {'ulp kernel':>11}")
-    for name, exact in EXACT.items():
+    for name, exact in bench.some(EXACT.items()):
         x = rng.uniform(-5.0, 5.0, N)
         x = np.exp(4.0 * x) if name == "log" else np.abs(x) if name == "log1p" else x
         kernel, twin = getattr(_core, f"vmath_{name}"), getattr(reference, name)
@@ -69,11 +56,16 @@ def main() -> None:
             twin_error, kernel_error = ulps(twin(x[:CHECKED]), values), ulps(kernel(x[:CHECKED]), values)
         assert kernel_error < 9.0, (name, kernel_error)
         out = np.empty_like(x)
-        pair = [lambda twin=twin, x=x: twin(x), lambda kernel=kernel, x=x, out=out: kernel(x, out)]
-        slow, fast = timings(pair)
-        row = f"{slow:>13.2f} {fast:>8.2f} {slow / fast:>7.1f} {twin_error:>9.1f} {kernel_error:>11.1f}"
-        print(f"{name:>26} {row}")
-
-
-if __name__ == "__main__":
-    main()
+        times = bench.alternate(
+            {
+                "NumPy": lambda twin=twin, x=x: twin(x),
+                "kernel": lambda kernel=kernel, x=x, out=out: kernel(x, out),
+            },
+            REPEATS,
+        )
+        yield Row(
+            name,
+            times["kernel"] / N,
+            numpy=times["NumPy"] / N,
+            more={"ulp": kernel_error, "ulp of the twin": twin_error},
+        )

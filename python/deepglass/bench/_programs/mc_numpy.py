@@ -1,14 +1,25 @@
-"""The Monte Carlo sweep of mc_numba.py as one would write it in NumPy: vectorised over patterns and perceptrons."""
+"""A Monte Carlo sweep as one would write it in NumPy: vectorised over patterns and perceptrons."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from mc_numba import Chain as _Chain
 
-
-class Chain(_Chain):
+class Chain:
     """One chain on random data."""
+
+    def __init__(self, width: int, depth: int, n_patterns: int, beta: float, step: float) -> None:
+        rng = np.random.default_rng(1)
+        self.beta, self.step = beta, step
+        self.spin = (1 - 2 * rng.integers(0, 2, (depth + 1, width, n_patterns))).astype(np.float32)
+        bonds = rng.normal(size=(depth, width, width))
+        bonds *= math.sqrt(width) / np.linalg.norm(bonds, axis=2, keepdims=True)
+        self.bonds = bonds.astype(np.float32)
+        self.field = np.zeros((depth + 1, width, n_patterns), np.float32)
+        for layer in range(1, depth + 1):
+            self.field[layer] = self.bonds[layer - 1] @ self.spin[layer - 1] / math.sqrt(width)
 
     def sweep(self) -> None:
         """All bonds (of a layer at once, by one matching), then all hidden spins (of all patterns at once)."""
@@ -39,3 +50,8 @@ class Chain(_Chain):
                 yes = rng.random(len(own)) < np.exp(np.minimum(-self.beta * (own * abs(own) + new - old), 0))
                 h[:, yes], old[yes] = trial[:, yes], new[yes]
                 spin[layer, i, yes] *= -1
+
+    def energy(self) -> float:
+        """Per gap."""
+        gap = np.minimum(self.spin[1:] * self.field[1:], 0)
+        return float(np.mean(gap**2, dtype=float))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mc_numba import Chain as _Chain
+from .mc_numpy import Chain as _Chain
 
 
 def _cost(gap: Any) -> Any:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from statistics import median
+from collections.abc import Iterator
 
 import numpy as np
 
-from deepglass import _core
-from deepglass.learning import Ising
-from deepglass.reference.lattice import ising_log_partition_function
+from .. import _core
+from ..learning import Ising
+from ..reference.lattice import ising_log_partition_function
+from . import Bench, Row
 
 TARGET = 20.0
 ROUNDS = 5
@@ -60,26 +60,20 @@ class Checkerboard:
         return -float(bonds) / full.size
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """CPU time of this thread, so that other work beside it counts less."""
-    begin = time.thread_time()
-    call()
-    return time.thread_time() - begin
-
-
 def exact_energy(size: int, beta: float) -> float:
     h = 1e-5
     low, high = (ising_log_partition_function((size, size), beta + step) for step in (-h, h))
     return -(high - low) / (2 * h * size**2)
 
 
-def main() -> None:
-    """Print a row for each size; the mean energies of all programs are compared with Kaufman's before."""
+def rows(bench: Bench) -> Iterator[Row]:
+    """Of a spin update; the mean energies of all programs are compared with Kaufman's before.
+
+    CPU time of this thread, so that other work beside it counts less.
+    """
     beta = 1.0 / TEMPERATURE
-    print(f"kernels: {_core.isa}; spin updates in 1e9 a second, one thread, medians of {ROUNDS} alternating rounds")
-    print("lattice   chains   NumPy   heat bath   limit   clusters   heat bath / NumPy")
     digits = sum(1.0 - (1.0 - 0.5**k) ** 512 for k in range(64))
-    for size, n_chains in SIZES:
+    for size, n_chains in bench.some(SIZES):
         spins = size * size * n_chains
         board = Checkerboard(size, n_chains, beta, seed=1)
         bits = _core.LatticeChains([size, size], 2, np.full(n_chains, beta), algorithm="heat_bath", seed=1)
@@ -96,25 +90,28 @@ def main() -> None:
             assert abs(energy - expected) < 4 * error, (name, energy, expected, error)
 
         n_fast = max(1, round(1e8 / spins))
-        rates = np.zeros((ROUNDS, 4))
-        for r in range(ROUNDS):
-            rates[r] = (
-                spins / seconds(board.sweep),
-                spins * n_fast / seconds(lambda c=bits, n=n_fast: c.run(1, n, threads=1)),
-                32 * 4_000_000 / digits / seconds(lambda: _core.philox_words(1, 2, 4_000_000)),
-                spins / seconds(lambda c=ties: c.run(1, 1, threads=1)),
-            )
-        numpy, fast, limit, clusters = (median(column) / 1e9 for column in rates.T)
-        ratio = median(rates[:, 1] / rates[:, 0])
-        print(
-            f"{size:3d}x{size:<3d} {n_chains:8d} {numpy:7.3f} {fast:11.2f} {limit:7.2f} {clusters:10.3f} {ratio:13.0f}"
-            f"  {'meets' if ratio >= TARGET else 'misses'} the target of {TARGET:.0f}"
+        times = bench.alternate(
+            {
+                "NumPy": board.sweep,
+                "heat bath": lambda c=bits, n=n_fast: c.run(1, n, threads=1),
+                "digits": lambda: _core.philox_words(1, 2, 4_000_000),
+                "clusters": lambda c=ties: c.run(1, 1, threads=1),
+            },
+            ROUNDS,
+            clock=time.thread_time,
         )
-    law = Ising((64, 64), [2.0 / math.log1p(math.sqrt(2.0))], n_chains=64)
-    begin = time.perf_counter()
-    law.draw(640, seed=1)
-    print(f"640 configurations of 64 x 64 at the critical point, all threads: {time.perf_counter() - begin:.1f} s")
-
-
-if __name__ == "__main__":
-    main()
+        fast = times["heat bath"] / (spins * n_fast)
+        plain = times["NumPy"] / spins
+        yield Row(
+            f"{size} x {size}, {n_chains} chains",
+            fast,
+            numpy=plain,
+            limit=times["digits"] * digits / (32 * 4_000_000),
+            more={
+                "ns of clusters": times["clusters"] / spins * 1e9,
+                f"{TARGET:.0f} times NumPy": "met" if plain / fast >= TARGET else "missed",
+            },
+        )
+    if not bench.quick:
+        law = Ising((64, 64), [2.0 / math.log1p(math.sqrt(2.0))], n_chains=64)
+        yield Row("640 configurations, 64 x 64, critical, all threads", bench.seconds(lambda: law.draw(640, seed=1)))

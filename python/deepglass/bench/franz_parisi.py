@@ -3,17 +3,23 @@
 All in one run, medians of alternating repeats, values compared before times are printed.
 """
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import erfcx, log_ndtr, ndtr
 
 import deepglass as dg
-from bench_parisi import alternate
-from deepglass import _core
-from deepglass.reference import franz_parisi as reference
 
+from .. import _core
+from ..reference import franz_parisi as reference
+from . import Bench, Row
+
+Array = NDArray[np.float64]
 DEPTH, LAYER = 20, 10
 CASES = [(250.0, 0.5), (544.744723, 0.3), (625.0, 0.8)]
 
@@ -22,7 +28,7 @@ WEIGHTS = WEIGHTS / WEIGHTS.sum()
 T = np.arange(-64, 65) / 8.0  # h = b sinh t
 
 
-def walls(lam_S, lam_T):
+def walls(lam_S: Array, lam_T: Array) -> tuple[Array, Array, Array]:
     """W, g_S, g_T of all walls at once."""
     sigma, s = np.sqrt(lam_S), np.sqrt(1 - lam_S)
     s_0 = np.sqrt(1 - lam_T**2 / lam_S)
@@ -37,14 +43,14 @@ def walls(lam_S, lam_T):
     return means[0], means[1] / s**2, means[2] / (s * s_0)
 
 
-def spins(eps, mean):
+def spins(eps: Array, mean: Array) -> tuple[Array, Array, Array]:
     """E ln 2cosh, q, r of all spins at once."""
     h = mean[..., None] + np.sqrt(eps)[..., None] * NODES
     tanh = np.tanh(h)
     return np.logaddexp(h, -h) @ WEIGHTS, tanh**2 @ WEIGHTS, tanh @ WEIGHTS
 
 
-def numpy_potential(load, deficit, x, tolerance=1e-10):
+def numpy_potential(load: float, deficit: float, x: float, tolerance: float = 1e-10) -> tuple[float, float, int]:
     """The same equations by plain iteration: V, the field, sweeps."""
     q = np.full(DEPTH + 1, 1 - deficit)
     q[[0, -1]], r = 1.0, q.copy()
@@ -74,60 +80,72 @@ def numpy_potential(load, deficit, x, tolerance=1e-10):
     return -(W.sum() + bonds + neurons), field, sweep
 
 
-def solve(load, deficit, x):
+def solve(load: float, deficit: float, x: float) -> Mapping[str, Array]:
     return _core.deep_perceptron_franz_parisi(DEPTH, load, 0.0, 0.0, LAYER, [x], [deficit], threads=1)
 
 
-def main():
-    warnings.simplefilter("ignore", dg.ConvergenceWarning)
-    print(f"deepglass {dg.__version__}, level {_core.isa}, {_core.thread_count(0)} threads, depth {DEPTH}")
-    print(f"{'one overlap':<24} {'ours ms':>8} {'NumPy ms':>9} {'ratio':>6} {'|dV|':>8} {'sweeps ours/NumPy':>18}")
-    for load, x in CASES:
-        deficit = 0.05  # the NumPy program knows no liquid layers
-        ours = solve(load, deficit, x)
-        V, field, sweeps = numpy_potential(load, deficit, x)
-        difference = max(abs(ours["potential"][0, 0] - V), abs(ours["field"][0, 0] - field))
-        assert difference < 1e-7, difference  # the yardstick's Gauss-Hermite rule
-        t = alternate(
-            {
-                "ours": (lambda load=load, d=deficit, x=x: solve(load, d, x), 0.05),
-                "numpy": (lambda load=load, d=deficit, x=x: numpy_potential(load, d, x), 0.0),
-            }
-        )
-        print(
-            f"load {load:g}, x = {x:<10g} {t['ours'] * 1e3:8.2f} {t['numpy'] * 1e3:9.1f} "
-            f"{t['numpy'] / t['ours']:6.0f} {difference:8.1e} {int(ours['iterations'][0, 0]):>10}/{sweeps}"
-        )
+def rows(bench: Bench) -> Iterator[Row]:
+    """One overlap at three loads; the averages at all walls; a curve, on all threads too."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.ConvergenceWarning)
+        for load, x in bench.some(CASES):
+            yield one_overlap(bench, load, x)
+        yield averages(bench)
+        if not bench.quick:
+            yield curve(bench)
 
+
+def one_overlap(bench: Bench, load: float, x: float) -> Row:
+    deficit = 0.05  # the NumPy program knows no liquid layers
+    ours = solve(load, deficit, x)
+    V, field, sweeps = numpy_potential(load, deficit, x)
+    difference = max(abs(ours["potential"][0, 0] - V), abs(ours["field"][0, 0] - field))
+    assert difference < 1e-7, difference  # the yardstick's Gauss-Hermite rule
+    t = bench.alternate(
+        {"ours": lambda: solve(load, deficit, x), "numpy": lambda: numpy_potential(load, deficit, x)}, least=0.05
+    )
+    return Row(
+        f"load {load:g}, overlap {x:g}",
+        t["ours"],
+        numpy=t["numpy"],
+        more={"difference": difference, "sweeps": f"{int(ours['iterations'][0, 0])}/{sweeps}"},
+    )
+
+
+def averages(bench: Bench) -> Row:
     lam_S, lam_T = np.linspace(0.05, 0.95, DEPTH), np.linspace(0.04, 0.9, DEPTH)
     eps = np.linspace(0.05, 8.0, DEPTH - 1)
     kernel = _core.planted_wall_moments(lam_S, 1 - lam_S, lam_T, 1 - lam_T)
     readable = np.array([reference.planted_wall_moments(*pair) for pair in zip(lam_S, lam_T, strict=True)])
     np.testing.assert_allclose(kernel, readable, rtol=1e-11)
     np.testing.assert_allclose(kernel[:, :3], np.transpose(walls(lam_S, lam_T)), rtol=1e-11)
-    t = alternate(
+    t = bench.alternate(
         {
-            "walls": (lambda: _core.planted_wall_moments(lam_S, 1 - lam_S, lam_T, 1 - lam_T), 0.02),
-            "spins": (lambda: _core.planted_ising_moments(eps, eps), 0.02),
-            "numpy": (lambda: walls(lam_S, lam_T), 0.02),
-            "reference": (lambda: [reference.planted_wall_moments(*p) for p in zip(lam_S, lam_T, strict=True)], 0.05),
-        }
+            "walls": lambda: _core.planted_wall_moments(lam_S, 1 - lam_S, lam_T, 1 - lam_T),
+            "spins": lambda: _core.planted_ising_moments(eps, eps),
+            "numpy": lambda: walls(lam_S, lam_T),
+            "reference": lambda: [reference.planted_wall_moments(*p) for p in zip(lam_S, lam_T, strict=True)],
+        },
+        least=0.02,
     )
-    print(
-        f"\n{DEPTH} walls, 7 averages: {t['walls'] * 1e6:.1f} us; NumPy, 3 averages: {t['numpy'] * 1e6:.0f} us "
-        f"({t['numpy'] / t['walls']:.0f}x); reference: {t['reference'] * 1e6:.0f} us; "
-        f"{DEPTH - 1} spins: {t['spins'] * 1e6:.1f} us"
+    return Row(
+        f"{DEPTH} walls, 7 averages (NumPy: 3)",
+        t["walls"],
+        numpy=t["numpy"],
+        others={"reference": t["reference"]},
+        more={f"us of {DEPTH - 1} spins": t["spins"] * 1e6},
     )
 
+
+def curve(bench: Bench) -> Row:
     model, x = dg.parisi.DeepPerceptron(DEPTH, 544.744723, "teacher"), np.linspace(0.0, 0.6, 40)
-    one, two = (dg.parisi.franz_parisi(model, x, threads=threads) for threads in (1, 2))
-    assert one.identical(two)
-    t = alternate({n: (lambda n=n: dg.parisi.franz_parisi(model, x, threads=n), 0.0) for n in (1, 2)}, repeats=3)
-    print(
-        f"curve of 40 overlaps, lowest of three branches: {t[1]:.2f} s on one thread, {t[2]:.2f} s on two "
-        f"({t[1] / t[2]:.2f}x), identical"
+    one, many = (dg.parisi.franz_parisi(model, x, threads=threads) for threads in (1, bench.threads))
+    assert one.identical(many)
+    t = bench.alternate(
+        {
+            "one": lambda: dg.parisi.franz_parisi(model, x, threads=1),
+            "many": lambda: dg.parisi.franz_parisi(model, x, threads=bench.threads),
+        },
+        rounds=3,
     )
-
-
-if __name__ == "__main__":
-    main()
+    return Row("curve of 40 overlaps, lowest of three branches", t["one"], all_threads=t["many"])

@@ -8,14 +8,18 @@ four such operations a cycle (AVX2 without ternary logic).
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from deepglass import _core
+from .. import _core
+from . import Bench, Row
 
 DEPTH = 6
+CLOCK = 3.2e9  # Hz, of the machine the limits are for
 OPERATIONS_PER_CYCLE = {"v1": 2, "v3": 4, "v4": 4}  # on 256 bits
 PHASES = {"bonds": (1, 0), "spins": (0, 1), "sweep": (1, 1)}
 
@@ -37,64 +41,45 @@ def check(chain: Any) -> None:
     np.testing.assert_array_equal(chain.energy()[0], [(r < -1e-3).sum() for r in gaps])  # far above any rounding
 
 
-def seconds(chain: Any, phase: str, n_sweeps: int) -> float:
-    """CPU time of a sweep at beta = 1 on one thread."""
-    bond_passes, spin_passes = PHASES[phase]
-    start = time.thread_time()
-    chain.run(
-        1,
-        n_sweeps,
-        np.ones(1),
-        np.full((1, DEPTH), 0.5),
-        bond_passes=bond_passes,
-        spin_passes=spin_passes,
-        threads=1,
-    )
-    return (time.thread_time() - start) / n_sweeps
-
-
-def main(clock: float = 3.2e9) -> None:
-    """Print the table; `clock` is that of the CPU in Hz, for the last column."""
-    print(f"depth {DEPTH}, one thread, level {_core.isa}; the port limit supposes {clock / 1e9:.1f} GHz")
-    header = (
-        "N",
-        "M",
-        "phase",
-        "float ms",
-        "integer ms",
-        "ratio",
-        "float ns/up.",
-        "integer ns/up.",
-        "ratio",
-        "of limit",
-    )
-    print("{:>4} {:>4} {:>6} {:>9} {:>10} {:>6} {:>13} {:>14} {:>6} {:>9}".format(*header))
-    for width, n_patterns in ((64, 256), (127, 512), (128, 512), (255, 512), (256, 512)):
+def rows(bench: Bench) -> Iterator[Row]:
+    """Of a sweep at beta = 1: CPU time, the least of seven turns."""
+    for width, n_patterns in bench.some(((64, 256), (127, 512), (128, 512), (255, 512), (256, 512))):
         chains = {binary: networks(width, n_patterns, binary) for binary in (False, True)}
         n_sweeps = max(1, 20 * 64**2 * 256 // (width**2 * n_patterns))
         times: dict[tuple[bool, str], list[float]] = {}
-        for _ in range(7):
-            for phase in PHASES:
+        for _ in range(bench.rounds(7)):
+            for phase, (bond_passes, spin_passes) in PHASES.items():
                 for binary, chain in chains.items():
-                    times.setdefault((binary, phase), []).append(seconds(chain, phase, n_sweeps))
+                    run = functools.partial(
+                        chain.run,
+                        1,
+                        n_sweeps,
+                        np.ones(1),
+                        np.full((1, DEPTH), 0.5),
+                        bond_passes=bond_passes,
+                        spin_passes=spin_passes,
+                        threads=1,
+                    )
+                    times.setdefault((binary, phase), []).append(bench.seconds(run, clock=time.thread_time) / n_sweeps)
         check(chains[True])
         layer = width**2 * n_patterns
         for phase, (bond_passes, spin_passes) in PHASES.items():
             single, integer = min(times[False, phase]), min(times[True, phase])
             spin_updates = spin_passes * (DEPTH - 1) * layer
-            of_single = single / (bond_passes * DEPTH * layer / 2 + spin_updates) * 1e9
-            of_integer = integer / (bond_passes * DEPTH * layer + spin_updates) * 1e9
-            limit = ""
+            of_single = bond_passes * DEPTH * layer / 2 + spin_updates
+            of_integer = bond_passes * DEPTH * layer + spin_updates
+            limit = None
             operations = {"bonds": 13, "spins": 5 * ((width // 2).bit_length() + 1) + 12}
             if phase in operations:
-                cycles = operations[phase] / OPERATIONS_PER_CYCLE[_core.isa] / 256
-                limit = f"{cycles / clock * 1e9 / of_integer:.0%}"
-            print(
-                f"{width:>4} {n_patterns:>4} {phase:>6} {single * 1e3:>9.3f} {integer * 1e3:>10.3f}"
-                f" {single / integer:>6.2f} {of_single:>13.4f} {of_integer:>14.4f} {of_single / of_integer:>6.2f}"
-                f" {limit:>9}"
+                limit = operations[phase] / OPERATIONS_PER_CYCLE[_core.isa] / 256 * of_integer / CLOCK
+            yield Row(
+                f"{phase}, N = {width}, M = {n_patterns}",
+                integer,
+                others={"spherical": single},
+                limit=limit,
+                more={
+                    "ns an update": integer / of_integer * 1e9,
+                    "spherical": single / of_single * 1e9,
+                    "ratio": single / of_single / (integer / of_integer),
+                },
             )
-
-
-if __name__ == "__main__":
-    main()
