@@ -171,6 +171,7 @@ def test_quick(torch, tmp_path, name):
     table = checked(dg.reproduce.run(name, output=tmp_path, quick=True))
     expected = {
         "depth-locality": [
+            r"temperature, .*: better +shallow +shallow +reproduced",
             r"enhanced noise generalises better +yes \(\S+\) +yes ",
             r"2-global, .*: better +shallow +shallow +reproduced",
             r"3-local, .*: better +deep +deep ",
