@@ -101,7 +101,7 @@ def list_modules(app: Any, config: object) -> None:
     folder = Path(app.srcdir) / "reference" / "modules"
     folder.mkdir(exist_ok=True)
     families = [name for name in deepglass.__all__ if isinstance(getattr(deepglass, name), ModuleType)]
-    for name in (*families, "random", "reproduce"):
+    for name in (*families, "bench", "random", "reproduce"):
         title = f"deepglass.{name}"
         names = "".join(f"   {entry}\n" for entry in importlib.import_module(title).__all__)
         text = (

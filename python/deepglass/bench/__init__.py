@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from .. import __version__, _core
 
-__all__ = ["LOSS", "Bench", "Row", "about", "compare", "heading", "load", "names", "run", "save"]
+__all__ = ["LOSS", "Bench", "Row", "about", "compare", "heading", "load", "names", "run", "save", "stated_peak"]
 
 T = TypeVar("T")
 Clock = Callable[[], float]
@@ -31,6 +31,7 @@ LOSS = 0.1  # slower by more than this is a loss
 
 _PACKAGES = ("numpy", "scipy", "numba", "jax", "torch", "rmtool", "pyerrors")
 _WIDTH = 50  # of the column of cases
+_FLOPS_A_CYCLE = {"v1": 4, "v3": 16, "v4": 32}  # two multiply-adds of vectors; at v1 a product and a sum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,6 +285,28 @@ def about(threads: int = 0, quick: bool = False) -> dict[str, Any]:
         "deepglass": __version__,
         **versions,
     }
+
+
+def stated_peak() -> float | None:
+    """Flops a second of one core at this CPU level and at the clock the system states, which may be its lowest.
+
+    Returns
+    -------
+    float or None
+        None where the system states no clock.
+
+    Examples
+    --------
+    >>> import deepglass.bench
+    >>> deepglass.bench.stated_peak()  # doctest: +SKIP
+    8.3e10
+    """
+    try:
+        with open("/proc/cpuinfo", encoding="ascii") as lines:
+            clock = float(next(line for line in lines if line.startswith("cpu MHz")).split(":")[1]) * 1e6
+    except (OSError, StopIteration):
+        return None
+    return _FLOPS_A_CYCLE[_core.isa] * clock
 
 
 def _cpu_model() -> str:

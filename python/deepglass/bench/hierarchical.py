@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 import deepglass as dg
 
 from .. import _core
-from . import Bench, Row
+from . import Bench, Row, stated_peak
 from ._programs import hierarchical_numpy as by_numpy
 
 Array = NDArray[np.float64]
@@ -36,18 +36,8 @@ DEPTH, LOAD = 20, 200.0
 # recursion.hpp: 130 flops an item outwards.  Inwards the weights again (12 + 8 flops), the share, 8 multiply-adds.
 FLOPS = 130 + 37
 BYTES = 24
-FLOPS_A_CYCLE = 16  # two fused multiply-adds of four doubles: Zen 3 at level v3
 MOST_PLAIN = 20000
 REPEATS = 5  # in one call: a solver keeps its memory from sweep to sweep
-
-
-def clocks() -> float | None:
-    """CPU clock in Hz as the system states it."""
-    try:
-        with open("/proc/cpuinfo", encoding="ascii") as lines:
-            return float(next(line for line in lines if line.startswith("cpu MHz")).split(":")[1]) * 1e6
-    except (OSError, StopIteration):
-        return None
 
 
 def free_cores(seconds: float) -> float:
@@ -160,7 +150,7 @@ def sweeps(bench: Bench, overlaps: Callable[[int], tuple[Array, Deficits]], titl
             all_threads=many,
             numpy=t["NumPy"],
             others={"Numba": t.get("Numba")},
-            limit=items * FLOPS / (FLOPS_A_CYCLE * clock) if (clock := clocks()) else None,
+            limit=items * FLOPS / peak if (peak := stated_peak()) else None,
             more={
                 **{f"error of {name}": value for name, value in error.items()},
                 "idle cores": free,
