@@ -67,8 +67,8 @@ _FULL = (
     *_students(10, (1, 3, 5, 8), (1, 2, 4, 8, 16), n_sweeps=2**16),
     *_students(10, (12, 16), (4,), n_sweeps=2**16),
     *_students(16, (3,), (4,), n_sweeps=2**16),
-    *_students(20, (1, 3, 5, 8), (1, 2, 4, 8, 16), n_sweeps=2**14),
-    *_students(40, (1, 3, 5, 8), (1, 2, 4, 8, 16), n_sweeps=2**12),
+    *_students(20, (1, 3, 5, 8), (1, 2, 4, 8, 16), n_sweeps=2**13),
+    *_students(40, (1, 3, 5, 8), (1, 2, 4, 8, 16), n_sweeps=2**11),
     *_manifold(n_sweeps=2**12, n_instances=48),
 )
 
