@@ -596,3 +596,14 @@ def test_bad_calls_of_the_others():
     start = dg.parisi.solve(network(5.0, depth=4))
     with pytest.raises(ValueError, match="start must be a solution"):
         dg.parisi.solve(network(5.0, depth=6), start=start)
+
+
+def test_warnings_name_the_line_of_the_caller():
+    for model, options in (
+        (dg.parisi.Perceptron(10.0, -1.0), {}),  # dispatched by the package
+        (dg.parisi.DeepPerceptron(depth=20, load=40.0, scenario="random"), {"max_iter": 2}),
+    ):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            dg.parisi.solve(model, **options)
+        assert found and {each.filename for each in found} == {__file__}

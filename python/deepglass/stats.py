@@ -18,7 +18,6 @@ import dataclasses
 import decimal
 import math
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
@@ -26,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._check import integer, number
-from ._warnings import ConvergenceWarning
+from ._warnings import ConvergenceWarning, warn
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -751,16 +750,16 @@ def _estimate(analysis: _Analysis) -> Estimate:
 
 
 def _warn(analysis: _Analysis, name: str) -> None:
-    _warn_failed(int(np.sum(~analysis.converged)), name, stacklevel=4)
+    _warn_failed(int(np.sum(~analysis.converged)), name)
 
 
-def _warn_failed(failed: int, name: str, stacklevel: int = 3) -> None:
+def _warn_failed(failed: int, name: str) -> None:
     if failed:
         message = (
             f"{name}: the autocorrelation time could not be measured in {failed} case(s), with converged = False:"
             " chains are too short, not in equilibrium, or too strongly anticorrelated"
         )
-        warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel)
+        warn(message, ConvergenceWarning)
 
 
 # ---- Means over instances

@@ -10,7 +10,6 @@ import logging
 import numbers
 import os
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from . import io
 from ._check import integer
 from ._progress import Progress, reporting
+from ._warnings import warn
 from .random import SeedLike, child_seed, seed_entropy
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def sweep(
     if failures:
         first = min(failures)
         message = f"{len(failures)} of {len(points)} points failed, the first at {points[first]}: {failures[first]}"
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        warn(message, RuntimeWarning)
     seeds = np.array([child_seed(entropy, index) for index in range(len(points))], np.uint64)
     joined = _joined([results.get(index) for index in range(len(points))], axes)
     shape = tuple(map(len, axes.values()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._check import integer, number
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, warn
 from ..random import SeedLike, child_seed, seed_entropy
 from ..stats import Estimate, gamma_method, gamma_method_derived
 from ._compiled import is_compiled, kernel_of
@@ -135,11 +134,10 @@ def measure(
     modulus = abs(real.value) if positive else math.hypot(real.value, imag.value)
     resolved = modulus >= 3 / math.sqrt(n_eff)
     if not resolved:
-        warnings.warn(
+        warn(
             f"the average phase {modulus:.2g} is not resolved with {n_eff:.0f} independent draws:"
             " ratios are NaN, with resolved = False",
             ConvergenceWarning,
-            stacklevel=2,
         )
     result: dict[str, Any] = {}
 
@@ -237,10 +235,9 @@ def hartree_contour(
         contour = LinearContour(action, action.mass**2 + 2 * action.coupling * run["phi2"].item(), max_kappa)
         if abs(contour.mass_squared - before) <= rtol * contour.mass_squared:
             return contour
-    warnings.warn(
+    warn(
         f"M^2 still changed from {before:.4g} to {contour.mass_squared:.4g} in the last of {max_iter} runs",
         ConvergenceWarning,
-        stacklevel=2,
     )
     return contour
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .._check import choice, integer, number
 from .._progress import Progress, reporting
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, warn
 from ..random import SeedLike, child_seed, seed_entropy
 from ..stats import Estimate, gamma_method, gamma_method_derived
 from ._compiled import network_kernel, weight_gradient
@@ -168,7 +168,7 @@ def optimize(
             gradient = training.gradient()
             if not all(np.isfinite(value).all() for value in gradient.values()):
                 message = f"the gradient of update {k} of {n_updates} is not finite: training ends there"
-                warnings.warn(message, ConvergenceWarning, stacklevel=2)
+                warn(message, ConvergenceWarning)
                 break
             phase = training.phase()
             running = phase if k == 1 else 0.9 * running + 0.1 * phase

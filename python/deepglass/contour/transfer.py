@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from .._check import integer
 from .._core import NumericalError, gauss_legendre
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, warn
 from ..io import provenance
 from .actions import ComplexPhi4, check_phi4
 
@@ -111,7 +110,7 @@ def transfer_matrix(
     if not converged:
         what = "n_nodes" if n_space == 1 else "max_quanta"
         message = f"transfer_matrix: ln Z changes by {results['residual']:.1e} with {what}; take more"
-        warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        warn(message, ConvergenceWarning)
     parameters = {
         "action": repr(action),
         "n_nodes": n_nodes,

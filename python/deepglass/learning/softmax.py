@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._check import finite_matrix
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, warn
 from .data import Array
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def softmax_regression(
     converged = residual <= _CONVERGED and bool((np.abs(step) <= _SMALL_STEP * (1.0 + np.abs(best))).all())
     if not converged:
         message = f"softmax_regression found no minimum: residual {residual:.1e}, loss {value:.1e}"
-        warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        warn(message, ConvergenceWarning)
 
     # From class 0 = 0 and scaled features to mean 0 and the features as they are.
     to_mean = np.eye(n_classes) - 1.0 / n_classes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._check import number
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, warn
 from ..io import provenance
 from ._arguments import AnyActivation, Array, Variances, array, layers, make, threads_of, variance
 from .activations import Activation
@@ -51,9 +50,7 @@ def _solve(
     raw["xi_c"] = _layers_to_decay(raw["chi_c"])
     lost = raw["exists"] & ~raw["converged"]
     if lost.any():
-        warnings.warn(
-            f"not converged at {lost.sum()} of {lost.size} points (see residual)", ConvergenceWarning, stacklevel=3
-        )
+        warn(f"not converged at {lost.sum()} of {lost.size} points (see residual)", ConvergenceWarning)
     return raw
 
 

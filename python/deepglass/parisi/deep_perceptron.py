@@ -14,7 +14,6 @@ SciPost Phys. Core 2, 005 (2020).
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +24,7 @@ from .. import _core
 from .._check import choice, integer, number
 from .._core import NumericalError
 from .._progress import Progress, reporting
-from .._warnings import ConvergenceWarning, UnphysicalWarning
+from .._warnings import ConvergenceWarning, UnphysicalWarning, warn
 from ..io import provenance
 from . import _steps
 
@@ -190,9 +189,7 @@ def _start_levels(
     return fields[0], fields[1]
 
 
-def _warn_once(
-    solution: dict[str, npt.NDArray[Any]], stable: npt.NDArray[np.bool_], steps: int, stacklevel: int
-) -> None:
+def _warn_once(solution: dict[str, npt.NDArray[Any]], stable: npt.NDArray[np.bool_], steps: int) -> None:
     """Say once, where the caller of `solve` or `scan` stands, what is not converged or not stable."""
     missing = solution.get("missing", np.zeros_like(stable))
     unconverged, unstable = ~solution["converged"] & ~missing, ~stable & ~missing
@@ -209,17 +206,16 @@ def _warn_once(
             + f" (largest replicon eigenvalue {worst:.4g} > 1)"
         )
     if parts:
-        warnings.warn("; ".join(parts), ConvergenceWarning, stacklevel=stacklevel)
+        warn("; ".join(parts), ConvergenceWarning)
     lowest = solution.get("lowest_complexity", np.zeros(1))
     negative = lowest < _NEGATIVE_COMPLEXITY
     if negative.any():
-        warnings.warn(
+        warn(
             f"the complexity of a frozen step is negative (down to {lowest[negative].min():.3g}"
             + where.format(negative.sum())
             + "): its breakpoint is not stationary, and the solution one of the equations on a fixed grid of "
             "breakpoints, not of the network (breakpoints='optimised' finds the stationary one)",
             UnphysicalWarning,
-            stacklevel=stacklevel,
         )
 
 
@@ -300,7 +296,7 @@ def _dataset(
     else:
         stable = (raw["replicon"] <= _MARGINAL_RSB) & (raw["stability"] <= _STABLE_RSB)
     # `solve` is called by the one that knows all models.
-    _warn_once(raw, stable, breakpoints.size, stacklevel=5 if function.endswith(".solve") else 4)
+    _warn_once(raw, stable, breakpoints.size)
     overlap_dims = {"neuron": ("load", "layer", "step"), "bond": ("load", "bond_layer", "step")}
     variables: dict[str, Any] = {
         f"{kind}_{what}": (dims, raw[f"{kind}_{what}"])

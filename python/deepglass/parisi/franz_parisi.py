@@ -9,7 +9,6 @@ H. Yoshino, SciPost Phys. Core 2, 005 (2020), for the functional of the network.
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._check import choice, integer
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, warn
 from ..io import provenance
 from .deep_perceptron import _BRANCHES, _MARGINAL, _MOST_THREADS, _START_DEFICIT, DeepPerceptron, _numerical
 
@@ -203,4 +202,4 @@ def _warn(raw: dict[str, npt.NDArray[Any]], stable: npt.NDArray[np.bool_], jamme
             f"(largest replicon eigenvalue {raw['replicon'][unstable].max():.4g} > 1)"
         )
     if parts:
-        warnings.warn("; ".join(parts), ConvergenceWarning, stacklevel=3)
+        warn("; ".join(parts), ConvergenceWarning)

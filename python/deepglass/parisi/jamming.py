@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +27,7 @@ import numpy.typing as npt
 from .. import _core
 from .._check import integer, number
 from .._core import NumericalError
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, warn
 from ..io import provenance
 from .spin_continuum import extrapolate
 
@@ -306,7 +305,7 @@ def jamming_load(margin: float, steps: int | None = None, *, rtol: float = 1e-9)
             state = next_step(state)
         loads.append(state.value)
         if state.residual > _CONVERGED:
-            warnings.warn(f"jamming_load: residual {state.residual:.2g} with {k} steps", ConvergenceWarning, 2)
+            warn(f"jamming_load: residual {state.residual:.2g} with {k} steps", ConvergenceWarning)
             return _dataset(state, math.nan, parameters, loads)
         if steps is None and k >= 8:
             load, error = limit(loads)
@@ -315,7 +314,7 @@ def jamming_load(margin: float, steps: int | None = None, *, rtol: float = 1e-9)
     if steps is not None:
         return _dataset(state, math.nan, parameters)
     if error > rtol * load:
-        warnings.warn(f"jamming_load: error estimate {error:.2g} above rtol", ConvergenceWarning, 2)
+        warn(f"jamming_load: error estimate {error:.2g} above rtol", ConvergenceWarning)
     return _dataset(dataclasses.replace(state, value=load), error, parameters, loads)
 
 

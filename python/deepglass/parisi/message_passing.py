@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._check import integer, number
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, warn
 from ..io import provenance
 from ..random import SeedLike, child_seed, seed_entropy
 from .perceptron import Perceptron
@@ -205,10 +204,9 @@ def message_passing(
         threads=integer("threads", threads, 0, 2**30),
     )
     if not raw["converged"]:
-        warnings.warn(
+        warn(
             f"message_passing: residual {raw['residual'][-1]:.2g} after {len(raw['residual'])} iterations",
             ConvergenceWarning,
-            stacklevel=2,
         )
     found = raw["mean"]
     numbers: dict[str, Any] = {
@@ -296,9 +294,7 @@ def state_evolution(
         model.load, start, 1.0 - start, *model.kernel, atol=atol, max_iter=max_iter
     )
     if not converged:
-        warnings.warn(
-            f"state_evolution: overlap {overlap[-1]:.6g} after {max_iter} iterations", ConvergenceWarning, stacklevel=2
-        )
+        warn(f"state_evolution: overlap {overlap[-1]:.6g} after {max_iter} iterations", ConvergenceWarning)
     return xr.Dataset(
         {"overlap": ("iteration", overlap), "deficit": ("iteration", deficit), "converged": converged},
         attrs=provenance(

@@ -24,7 +24,6 @@ import dataclasses
 import functools
 import json
 import math
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,7 +33,7 @@ import numpy.typing as npt
 from .. import _core
 from .._check import choice, integer, number
 from .._core import NumericalError
-from .._warnings import ConvergenceWarning, UnphysicalWarning
+from .._warnings import ConvergenceWarning, UnphysicalWarning, warn
 from ..io import provenance
 from ..stats import Estimate
 from .jamming import jamming_load
@@ -359,20 +358,18 @@ def solve(model: Perceptron, steps: int = 0, branch: Branch = "equilibrium", *, 
 
 def _warn(model: Perceptron, numbers: dict[str, float], converged: bool) -> None:
     if not converged:
-        warnings.warn(f"solve: residual {numbers['residual']:.2g}", ConvergenceWarning, stacklevel=4)
+        warn(f"solve: residual {numbers['residual']:.2g}", ConvergenceWarning)
     if numbers["replicon"] < _MARGINAL:
-        warnings.warn(
+        warn(
             "replica-symmetric solution unstable against replica symmetry breaking "
             f"(replicon {numbers['replicon']:.4g} < 0)",
             ConvergenceWarning,
-            stacklevel=4,
         )
     # Of a teacher it is a sign that the solution is not in equilibrium.
     if model.bonds == "binary" and model.scenario == "random" and numbers["entropy"] < -1e-11:
-        warnings.warn(
+        warn(
             f"the entropy of binary bonds is negative ({numbers['entropy']:.4g}): the true solution is frozen",
             UnphysicalWarning,
-            stacklevel=4,
         )
 
 

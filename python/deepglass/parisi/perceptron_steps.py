@@ -27,7 +27,7 @@ import numpy as np
 
 from .._check import integer, number
 from .._core import NumericalError
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, warn
 from ..io import provenance
 from . import perceptron
 from .jamming import _CONVERGED, _MOST_STEPS, State, between, jamming_load, limit, minimise
@@ -154,7 +154,7 @@ def _solution(model: Perceptron, steps: int | None, rtol: float, origin: tuple[s
         state = next_step(state) if k > 1 else first_step(state)
         sequence.append(state)
         if state.residual > _CONVERGED:
-            warnings.warn(f"{origin[0]}: residual {state.residual:.2g} with {k} steps", ConvergenceWarning, 3)
+            warn(f"{origin[0]}: residual {state.residual:.2g} with {k} steps", ConvergenceWarning)
             return _dataset(sequence, math.nan, origin)
         if replicon(state) >= 0.0 and state.gaps[0] > _APART:  # stable
             if k < (steps or k):
@@ -166,7 +166,7 @@ def _solution(model: Perceptron, steps: int | None, rtol: float, origin: tuple[s
         return _dataset(sequence[-1:], math.nan, origin)
     if not _settled(sequence, rtol):
         _, error = limit([state.value for state in sequence])
-        warnings.warn(f"{origin[0]}: error estimate {error:.2g} above rtol", ConvergenceWarning, 3)
+        warn(f"{origin[0]}: error estimate {error:.2g} above rtol", ConvergenceWarning)
     return _dataset(sequence, None, origin)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from .._check import integer, number
 from .._core import NumericalError
 from .._progress import Progress, reporting
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, warn
 from ..io import provenance
 from . import ground_state
 from ._levels import CONVERGED, State, merged, replica_symmetric, settle_all
@@ -167,7 +166,7 @@ def full_rsb(model: MixedIsing | MixedSpherical, rtol: float = 1e-10) -> xr.Data
     """
     found = _full_rsb(model, _check_rtol(rtol))
     if not found.converged:
-        warnings.warn(f"full_rsb: error estimates stay above rtol = {rtol:g}", ConvergenceWarning, stacklevel=2)
+        warn(f"full_rsb: error estimates stay above rtol = {rtol:g}", ConvergenceWarning)
     return found
 
 
@@ -251,9 +250,7 @@ def temperature_scan(
     converged = [not isinstance(each, str) and bool(each.converged) for each in found]
     if not all(converged):
         bad = values[~np.array(converged)]
-        warnings.warn(
-            f"temperature_scan: not converged at temperatures {bad.tolist()}", ConvergenceWarning, stacklevel=2
-        )
+        warn(f"temperature_scan: not converged at temperatures {bad.tolist()}", ConvergenceWarning)
     messages = [each if isinstance(each, str) else "" for each in found]
     return xr.Dataset(
         columns | {"converged": ("temperature", converged), "message": ("temperature", messages)},

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +23,7 @@ import numpy.typing as npt
 
 from .._check import integer, number
 from .._core import NumericalError
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, warn
 from ..io import provenance
 from . import _rise, ground_state
 from ._levels import CONVERGED, MERGED, UNSETTLED, State, replica_symmetric, settle, settle_all
@@ -207,9 +206,7 @@ def _dataset(state: State | SphericalState) -> xr.Dataset:
 
     converged = state.residual <= CONVERGED
     if not converged:
-        warnings.warn(
-            f"solve: residual {state.residual:.2g} after {state.iterations} iterations", ConvergenceWarning, 4
-        )
+        warn(f"solve: residual {state.residual:.2g} after {state.iterations} iterations", ConvergenceWarning)
     left, right, overlap = np.r_[0.0, state.m], np.r_[state.m, 1.0], state.q
     if isinstance(state, ground_state.ColdState):
         left, right, overlap = state.plateaus

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._check import choice, integer, number
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, warn
 from ..io import provenance
 from ..random import SeedLike, seed_entropy
 
@@ -418,11 +417,10 @@ class Measure:
     def _checked(self) -> Distribution:
         distribution = self._distribution
         if not abs(distribution.mass - 1) < _MASS:
-            warnings.warn(
+            warn(
                 f"density and atoms of {self!r} have the mass {distribution.mass:.12g}, not 1: edges or points"
                 f" were missed ({distribution.unsolved} unsolved)",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         return distribution
 
@@ -782,9 +780,7 @@ def _legendre_panels(density: Callable[[Array], ArrayLike], intervals: Array) ->
 def _warn_unsolved(values: NDArray[Any]) -> None:
     n = int(np.isnan(values).sum())
     if n:
-        warnings.warn(
-            f"no solution was accepted at {n} of {values.size} points: NaN there", ConvergenceWarning, stacklevel=3
-        )
+        warn(f"no solution was accepted at {n} of {values.size} points: NaN there", ConvergenceWarning)
 
 
 def _real(name: str, value: Any) -> Array:
