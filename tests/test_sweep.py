@@ -23,6 +23,13 @@ from deepglass.random import child_seed
 
 pytestmark = pytest.mark.same_bits
 
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Spawned processes find this file by its module's name."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[__name__.count(".")])
+
+
 GRID = {"load": [0.5, 1.0, 2.0], "bonds": ["spherical", "binary"]}
 
 
