@@ -344,10 +344,12 @@ def _panel_loads(ax: Axes, results: Results, width: int) -> None:
 
 
 def _panel_depths(ax: Axes, results: Results, load: int) -> None:
-    widths = sorted({student.width for student in _find(results, load=load)})
+    widths = sorted({student.width for student in results})  # the same marks in all panels
     for width, marker, colour in zip(widths, "os^Dv"[: len(widths)], _shades(len(widths)), strict=True):
         for start, style in _STYLE.items():
             students = [s for s in _find(results, width=width, load=load, start=start) if s.depth != _MANIFOLD_DEPTH]
+            if not students:
+                continue
             gains = [_mean(0.5 - results[student]["unseen_error"].isel(sweep=-1).values) for student in students]
             label = f"$N={width}$" if start == "random" else None
             x = [student.depth * (0.99 if start == "random" else 1.01) for student in students]
@@ -360,7 +362,8 @@ def _panel_depths(ax: Axes, results: Results, load: int) -> None:
     ticks = sorted({student.depth for student in _find(results, load=load)} - {_MANIFOLD_DEPTH})
     ax.set_xticks(ticks)
     ax.set_title(rf"$\alpha={load}$", loc="left")
-    ax.legend(fontsize="small", frameon=True, framealpha=0.8, edgecolor="none")
+    if load == _LOAD:
+        ax.legend(fontsize="small", frameon=True, framealpha=0.8, edgecolor="none")
 
 
 def _figure_generalisation(results: Results, summary: xr.Dataset) -> Figure:
