@@ -161,7 +161,10 @@ def test_benches_without_their_extra(monkeypatch: pytest.MonkeyPatch, capsys: py
 @pytest.mark.no_sanitizer  # the first case of each, with the comparison of values before
 @pytest.mark.parametrize("name", ["jamming", "recursion", "rng", "spectra", "stats"])
 def test_it_runs(name: str) -> None:
-    found = list(bench.run(name, threads=1, quick=True))
+    assert_rows(list(bench.run(name, threads=1, quick=True)))
+
+
+def assert_rows(found: list[Row]) -> None:
     assert found
     assert all(row.seconds > 0 for row in found)
     assert len({row.case for row in found}) == len(found)
@@ -172,7 +175,9 @@ def test_it_runs(name: str) -> None:
 def test_each_runs(name: str) -> None:
     if name == "learning":
         pytest.importorskip("torch")
-    test_it_runs(name)
+    found = list(bench.run(name, threads=1, quick=True))
+    assert_rows(found)
+    assert all(row.numpy or row.others or row.limit or row.more for row in found)  # beside something
 
 
 def test_there_is_a_yardstick_everywhere() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -62,8 +63,9 @@ class _Products(DataLaw):
         """Give M, whose sign is the label, for each row of inputs."""
         return self._feature(finite_matrix("inputs", inputs, self.n_inputs))
 
+    @abstractmethod
     def _feature(self, x: Array) -> Array:
-        raise NotImplementedError
+        """M of each row."""
 
     def _draw(self, n_samples: int, seed: int) -> dict[str, npt.NDArray[Any]]:
         x = normal(n_samples, self.n_inputs, seed)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -122,8 +123,9 @@ class _Spins(DataLaw):
             return math.nan
         return float(1.0 - weights.max(axis=0).sum() / len(self.temperatures))
 
+    @abstractmethod
     def _energy(self, satisfied: npt.NDArray[Any]) -> Array:
-        raise NotImplementedError
+        """From the number of bonds between equal spins."""
 
     def _chains(self, n_chains: int, seed: int) -> Any:
         # Chain c has the temperature c mod K.
@@ -184,8 +186,9 @@ class _Spins(DataLaw):
             io.provenance(f"learning.{type(self).__name__}.simulate", self._parameters(), entropy),
         ).transpose("temperature", "chain", "draw")
 
+    @abstractmethod
     def _magnetisation(self, counts: npt.NDArray[Any]) -> Array:
-        raise NotImplementedError
+        """From the number of sites in each state."""
 
     def _draw(self, n_samples: int, seed: int) -> dict[str, npt.NDArray[Any]]:
         n_classes = len(self.temperatures)
@@ -201,8 +204,9 @@ class _Spins(DataLaw):
         labels = np.arange(n_samples) % n_classes
         return {"inputs": self._inputs(states), "labels": labels, "energy": self._energy(satisfied)}
 
+    @abstractmethod
     def _inputs(self, states: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
-        raise NotImplementedError
+        """What a learner is given, from the states."""
 
 
 class Ising(_Spins):
