@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -95,6 +96,24 @@ def test_side_by_side_is_one_by_one(torch, options):
     for name in ("train_loss", "train_error", "displacement"):
         np.testing.assert_allclose(getattr(ours, name), getattr(plain, name), rtol=1e-11)
     np.testing.assert_allclose(ours.outputs(x[:5]), plain.outputs(x[:5]), atol=1e-12)
+
+
+def test_threads_share_the_networks_out(torch):
+    """The same bits, and what the callback raises ends all threads."""
+    x, y = small(n=300)
+    common = {"hidden_layers": 2, "width": 20, "batch": 20, "max_epochs": 30}
+    one, three = (learning.train(x, y, range(11), 0.3, threads=threads, **common) for threads in (1, 3))
+    for a, b in zip((*one.weights, *one.biases), (*three.weights, *three.biases), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(one.epochs, three.epochs)
+
+    def enough(done, total):
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        learning.train(x, y, range(11), 0.3, threads=3, progress=enough, **common | {"max_epochs": 1000})
+    assert threading.active_count() == before
 
 
 def test_networks_do_not_know_of_one_another(torch, monkeypatch):
@@ -369,12 +388,19 @@ TABLE = [
     (product, 2, 100, 2000, 200, 3, (0.2, 0.4, 0.8), 0.2517, 0.0061),
     (product, 2, 100, 2000, 200, 7, (0.2, 0.4, 0.8), 0.2164, 0.0125),
     (product, 2, 100, 4000, 200, 1, (0.2, 0.5), 0.1278, 0.0008),
+    (product, 2, 100, 4000, 200, 3, (0.2, 0.5), 0.1469, 0.0097),
+    (product, 2, 100, 4000, 200, 7, (0.2, 0.5), 0.1432, 0.0026),
+    (product, 2, 500, 8000, 300, 1, (0.2, 0.4), 0.4110, 0.0081),
+    (product, 2, 500, 8000, 300, 5, (0.2, 0.4), 0.3843, 0.0067),
     (ring, 2, 100, 4000, 200, 1, (0.05, 0.2, 0.6), 0.3424, 0.0035),
     (ring, 2, 100, 4000, 200, 3, (0.05, 0.2, 0.6), 0.3910, 0.0053),
+    (ring, 2, 100, 4000, 200, 5, (0.05, 0.2, 0.6), 0.4024, 0.0028),
     (product, 3, 40, 4000, 200, 1, (0.2, 0.5, 1.0), 0.2781, 0.0031),
     (product, 3, 40, 4000, 200, 3, (0.2, 0.5, 1.0), 0.2335, 0.0191),
+    (product, 3, 40, 4000, 200, 5, (0.2, 0.5, 1.0), 0.2679, 0.0207),
     (ring, 3, 20, 4000, 200, 1, (0.05, 0.2, 0.6), 0.2782, 0.0113),
     (ring, 3, 20, 4000, 200, 3, (0.05, 0.2, 0.6), 0.2847, 0.0056),
+    (ring, 3, 20, 4000, 200, 5, (0.05, 0.2, 0.6), 0.3003, 0.0054),
 ]
 
 
@@ -407,6 +433,23 @@ def test_order_of_depths(torch):
     assert deep.mean() - shallow.mean() > 0.03
     local, spread = (cell(label, 1, 100, 1000, 200, 1, [0.1]) for label in (product, ring))
     assert abs(local.mean() - spread.mean()) < 0.01
+    shallow, deep = (cell(product, 2, 100, 2000, 200, hidden_layers, [0.8], n_seeds=6) for hidden_layers in (1, 7))
+    assert deep.mean() < shallow.mean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("hidden_layers", "expected"), [(1, (0.21, 0.22, 0.34)), (3, (0.09, 0.11, 0.19)), (7, (0.05, 0.08, 0.17))]
+)
+def test_displacement_of_weights(torch, hidden_layers, expected):
+    """It grows with the rate, .02, .1, .4, and falls with the depth."""
+    for rate, moved in zip((0.02, 0.1, 0.4), expected, strict=True):
+        found = []
+        for seed in range(3):
+            x, y = product([17], 100)(1000, seed)
+            found += learning.train(x, y, [seed], rate, hidden_layers=hidden_layers, width=200).displacement.tolist()
+        print(hidden_layers, rate, np.round(found, 4))
+        assert abs(np.mean(found) - moved) < 0.1 * moved + 0.005  # two digits are given
 
 
 @pytest.mark.slow

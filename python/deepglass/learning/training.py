@@ -22,7 +22,10 @@ T. Mori, M. Ueda, arXiv:2005.12488 (protocol); arXiv:2009.13094 (noise enhanceme
 from __future__ import annotations
 
 import copy
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -44,9 +47,9 @@ LOSSES = ("cross_entropy", "squared", "quadratic_hinge")
 _FITTED, _DEAD, _UNFINISHED = "fitted", "dead", "unfinished"
 _DEAD_LOSS = 50.0
 _DEAD_ERROR, _DEAD_EPOCH = 0.4, 60  # still that bad after so many epochs
-_CHUNK = 250  # samples of a pass over the training set that are looked at together
-_CACHE = 2**20  # bytes of the networks that go together, measured (`deepglass bench learning`)
-_FEWEST = 4  # of them
+_CHUNK = 100  # samples of a pass over the training set that are looked at together
+_CACHE = 2**21  # bytes of the networks that go together, measured (`deepglass bench learning`)
+_FEWEST = 8  # of them
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,11 @@ class Problem:
             weights.append(factor * filled / sizes)
         return np.concatenate(parts, axis=1), np.concatenate(weights, axis=1).astype(self.dtype)
 
-    def may_be_over(self, epochs: int, n_samples: int, loss: float, error: float) -> bool:
-        """Whether to look at all samples: loss and error are means of the first ones, where most networks fail."""
-        if not loss <= _DEAD_LOSS or epochs in (_DEAD_EPOCH, self.max_epochs):
+    def may_be_over(self, epochs: int, n_seen: int, n_samples: int, loss: float, errors: float) -> bool:
+        """Whether to look at more samples: loss and errors are sums over those seen."""
+        if not loss <= _DEAD_LOSS * n_seen or epochs in (_DEAD_EPOCH, self.max_epochs):
             return True
-        if self.stop_loss is None:
-            return error == 0.0
-        return loss * min(_CHUNK, n_samples) <= self.stop_loss * n_samples
+        return errors == 0.0 if self.stop_loss is None else loss <= self.stop_loss * n_samples
 
     def verdict(self, epochs: int, loss: float, error: float) -> str:
         """State of a network whose training is over, or nothing."""
@@ -258,15 +259,15 @@ def train(
     dtype : {"float32", "float64"}
         Precision.
     threads : int
-        Threads of PyTorch, 0: its default.
+        Threads among which networks are shared out, 0: as many as PyTorch would use.
     progress : bool or callable(done, total)
         Of networks.
 
     Returns
     -------
     Trained
-        Networks are dead, and not trained on, when their loss is not finite or exceeds 50, or, where the end is no
-        error, when they have more than 40 % errors after 60 epochs.
+        The same for any number of threads.  Networks are dead, and not trained on, when their loss is not finite or
+        exceeds 50, or, where the end is no error, when they have more than 40 % errors after 60 epochs.
 
     Raises
     ------
@@ -294,8 +295,7 @@ def train(
         inputs, labels, seeds, learning_rate, hidden_layers, width, samples, batch, extrapolation, loss,
         parametrisation, centred, stop_loss, max_epochs, dtype,
     )  # fmt: skip
-    torch = require("torch")
-    with torch_threads(threads), torch.inference_mode(), reporting(progress, "train") as report:
+    with torch_threads(threads), reporting(progress, "train") as report:
         return _collected(problem, _batched(problem, report))
 
 
@@ -497,18 +497,29 @@ def _wrong(problem: Problem, outputs: Any, targets: Any) -> Any:
 class Stack:
     """Networks of one shape as batched matrices, (network, fan_in, fan_out) and (network, 1, fan_out).
 
-    The activation is "relu" or "tanh".
+    The activation is "relu" or "tanh".  What `forward` and `backward` give lies in memory that their next call for as
+    many samples uses again: fresh pages for each product would cost as much as the product.
     """
 
     def __init__(self, weights: list[Any], biases: list[Any], activation: str = "relu") -> None:
         self.weights, self.biases, self.activation = weights, biases, activation
+        self._memory: dict[tuple[str, int, int, int], Any] = {}
+
+    def _product(self, name: str, layer: int, a: Any, b: Any) -> Any:
+        key = (name, layer, *a.shape[:2])
+        if key not in self._memory:
+            self._memory[key] = a.new_empty((len(a), a.shape[1], b.shape[2]))
+        return require("torch").bmm(a, b, out=self._memory[key])
+
+    def some(self, index: Any) -> Stack:
+        """Copies of some of the networks."""
+        return Stack([w[index] for w in self.weights], [b[index] for b in self.biases], self.activation)
 
     def forward(self, x: Any) -> list[Any]:
         """Values of all layers for x (network, sample, n_inputs): x, hidden layers, outputs."""
-        torch = require("torch")
         values = [x]
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True), start=1):
-            u = torch.baddbmm(bias, values[-1], weight)
+            u = self._product("forward", layer, values[-1], weight).add_(bias)
             values.append(getattr(u, f"{self.activation}_")() if layer < len(self.weights) else u)
         return values
 
@@ -520,8 +531,8 @@ class Stack:
         for layer in reversed(range(len(self.weights))):
             below = None
             if layer:
-                below = delta.bmm(self.weights[layer].transpose(1, 2))
-                below.mul_(values[layer] > 0.0 if self.activation == "relu" else 1.0 - values[layer] ** 2)
+                below = self._product("backward", layer, delta, self.weights[layer].transpose(1, 2))
+                below.mul_(values[layer].sign() if self.activation == "relu" else 1.0 - values[layer] ** 2)
             yield layer, values[layer], delta
             delta = below
 
@@ -579,7 +590,9 @@ class _Batch:
             [torch.zeros((len(networks), 1, n), dtype=self.inputs.dtype) for n in problem.sizes[1:]],
         )
         rates = torch.from_numpy(problem.rates[list(networks)].astype(problem.dtype))
-        shifts = new.forward(self.inputs.expand(len(networks), -1, -1))[-1][..., 0] if problem.centred else None
+        shifts = None
+        if problem.centred:
+            shifts = new.forward(self.inputs.expand(len(networks), -1, -1))[-1][..., 0].clone()
         if len(self.places) == len(networks):
             self.stack, self.rates, self.shifts = new, rates, shifts
         else:
@@ -594,7 +607,7 @@ class _Batch:
         """Leave the others out."""
         self.places = [self.places[i] for i in which]
         index = self.torch.tensor(which, dtype=self.torch.int64)
-        self.stack = Stack([w[index] for w in self.stack.weights], [b[index] for b in self.stack.biases])
+        self.stack = self.stack.some(index)
         self.rates = self.rates[index]
         self.shifts = self.shifts[index] if self.problem.centred else None
 
@@ -624,74 +637,106 @@ class _Batch:
         for place in self.places:
             place.epochs += 1
 
-    def totals(self, which: list[int], n_first: int | None = None) -> tuple[Array, Array]:
-        """Mean loss and error over the training samples of some of the networks, or over the first samples only."""
+    def sums(self, which: list[int], begin: int) -> tuple[Array, Array]:
+        """Sums of loss and errors over the `_CHUNK` training samples from begin on, of some of the networks."""
         torch, problem = self.torch, self.problem
         index = torch.tensor(which, dtype=torch.int64)
-        stack = Stack([w[index] for w in self.stack.weights], [b[index] for b in self.stack.biases])
-        sizes = torch.tensor([min(n_first or len(problem.inputs), len(self.places[i].rows)) for i in which])
-        longest = int(sizes.max())
-        rows = torch.zeros((len(which), longest), dtype=torch.int64)
-        for j, i in enumerate(which):
-            rows[j, : sizes[j]] = self.places[i].rows[: sizes[j]]
-        loss, wrong = torch.zeros(len(which), dtype=torch.float64), torch.zeros(len(which), dtype=torch.float64)
-        for begin in range(0, longest, _CHUNK):
-            some = rows[:, begin : begin + _CHUNK]
-            there = torch.arange(begin, begin + some.shape[1]) < sizes[:, None]
-            x, y = self.select(some, index)
-            outputs = stack.forward(x)[-1]
-            loss += torch.where(there, losses(problem.loss, outputs, y), 0.0).sum(1, dtype=torch.float64)
-            if problem.centred:
-                outputs, y = outputs - (y - self.targets[some]).unsqueeze(-1), self.targets[some]
-            wrong += (_wrong(problem, outputs, y) & there).sum(1)
-        return (loss / sizes).numpy(), (wrong / sizes).numpy()
+        own = [self.places[i].rows[begin : begin + _CHUNK] for i in which]
+        sizes = torch.tensor([len(rows) for rows in own])
+        rows = torch.nn.utils.rnn.pad_sequence(own, batch_first=True)
+        there = torch.arange(rows.shape[1]) < sizes[:, None]
+        stack = self.stack if len(which) == len(self.places) else self.stack.some(index)
+        x, y = self.select(rows, index)
+        outputs = stack.forward(x)[-1]
+        loss = torch.where(there, losses(problem.loss, outputs, y), 0.0).sum(1, dtype=torch.float64)
+        if problem.centred:
+            outputs, y = outputs - (y - self.targets[rows]).unsqueeze(-1), self.targets[rows]
+        return loss.numpy(), (_wrong(problem, outputs, y) & there).sum(1).numpy()
 
     def ends(self) -> dict[int, _End]:
-        """Take out the networks whose training is over."""
+        """Take out the networks whose training is over; the others are looked at until one sample tells."""
         problem = self.problem
-        first = self.totals(list(range(len(self.places))), _CHUNK)
-        looked_at = [
-            i
-            for i, (place, loss, error) in enumerate(zip(self.places, *first, strict=True))
-            if problem.may_be_over(place.epochs, len(place.rows), loss, error)
-        ]
+        n = len(self.places)
+        loss, errors = np.zeros(n), np.zeros(n)
+        sizes = np.array([len(place.rows) for place in self.places])
+        looked_at = list(range(n))
+        for begin in range(0, max(sizes), _CHUNK):
+            for total, some in zip((loss, errors), self.sums(looked_at, begin), strict=True):
+                total[looked_at] += some
+            seen = np.minimum(begin + _CHUNK, sizes)
+            totals = zip(self.places, seen, sizes, loss, errors, strict=True)
+            undecided = {i for i, (place, *total) in enumerate(totals) if problem.may_be_over(place.epochs, *total)}
+            looked_at = [i for i in looked_at if i in undecided]
+            if not looked_at:
+                break
         found: dict[int, _End] = {}
-        if not looked_at:
-            return found
         over = set()
-        for i, loss, error in zip(looked_at, *self.totals(looked_at), strict=True):
+        for i in looked_at:
             place = self.places[i]
-            state = problem.verdict(place.epochs, loss, error)
+            state = problem.verdict(place.epochs, loss[i] / sizes[i], errors[i] / sizes[i])
             if state:
                 over.add(i)
                 weights = [w[i].numpy().copy() for w in self.stack.weights]
                 biases = [b[i, 0].numpy().copy() for b in self.stack.biases]
-                found[place.network] = _End(weights, biases, place.epochs, state, loss, error)
+                found[place.network] = _End(
+                    weights, biases, place.epochs, state, loss[i] / sizes[i], errors[i] / sizes[i]
+                )
         if over:
-            self.keep([i for i in range(len(self.places)) if i not in over])
+            self.keep([i for i in range(n) if i not in over])
         return found
 
 
 def _batched(problem: Problem, report: Report) -> dict[int, _End]:
+    torch = require("torch")
     n = len(problem.seeds)
     bytes_each = np.dtype(problem.dtype).itemsize * (
         sum(a * b for a, b in pairwise(problem.sizes)) + 2 * problem.batch * sum(problem.sizes)
     )
-    together = min(n, max(_FEWEST, _CACHE // bytes_each))
-    batch = _Batch(problem)
-    waiting = list(range(n))
+    n_threads = torch.get_num_threads()
+    n_workers = min(n, n_threads)
+    together = min(-(-n // n_workers), max(_FEWEST, _CACHE // bytes_each))
+    waiting = deque(range(n))
     ends: dict[int, _End] = {}
-    while len(ends) < n:
-        free = together - len(batch.places)
-        if waiting and free:
-            batch.add(waiting[:free])
-            waiting = waiting[free:]
-        batch.epoch()
-        ended = batch.ends()
-        if ended:
-            ends |= ended
-            report(len(ends), n)
+    reported, stopped = threading.Lock(), threading.Event()
+
+    def work() -> None:
+        with torch.inference_mode():
+            batch = _Batch(problem)
+            while not stopped.is_set():
+                new = _taken(waiting, together - len(batch.places))
+                if new:
+                    batch.add(new)
+                if not batch.places:
+                    return
+                batch.epoch()
+                ended = batch.ends()
+                if ended:
+                    with reported:
+                        ends.update(ended)
+                        report(len(ends), n)
+
+    if n_workers == 1:
+        work()
+        return ends
+    # Networks need nothing of each other: a product of small matrices shared by threads would wait for them each time.
+    with torch_threads(n_threads // n_workers), ThreadPoolExecutor(n_workers) as pool:
+        try:
+            for worker in as_completed([pool.submit(work) for _ in range(n_workers)]):
+                worker.result()
+        except BaseException:
+            stopped.set()
+            raise
     return ends
+
+
+def _taken(waiting: deque[int], most: int) -> list[int]:
+    taken: list[int] = []
+    while len(taken) < most:
+        try:
+            taken.append(waiting.popleft())
+        except IndexError:  # others were faster
+            break
+    return taken
 
 
 # ---- One network after the other
@@ -717,15 +762,12 @@ def _modules(problem: Problem, report: Report) -> dict[int, _End]:
         def output(x: Any, net: Any = net, start: Any = start) -> Any:
             return net(x) if start is None else net(x) - start(x).detach()
 
-        def totals(
-            n_first: int | None, output: Any = output, inputs: Any = inputs, targets: Any = targets
-        ) -> tuple[float, float]:
+        def means(output: Any = output, inputs: Any = inputs, targets: Any = targets) -> tuple[float, float]:
             with torch.no_grad():
-                y = targets[:n_first]
-                outputs = output(inputs[:n_first])
+                outputs = output(inputs)
                 return (
-                    float(losses(problem.loss, outputs, y).mean(dtype=torch.float64)),
-                    float(_wrong(problem, outputs, y).mean(dtype=torch.float64)),
+                    float(losses(problem.loss, outputs, targets).mean(dtype=torch.float64)),
+                    float(_wrong(problem, outputs, targets).mean(dtype=torch.float64)),
                 )
 
         epochs, state = 0, ""
@@ -737,16 +779,13 @@ def _modules(problem: Problem, report: Report) -> dict[int, _End]:
                 loss.backward()
                 optimizer.step()
             epochs += 1
-            if problem.may_be_over(epochs, len(rows), *totals(_CHUNK)):
-                state = problem.verdict(epochs, *totals(None))
+            state = problem.verdict(epochs, *means())
         layers = [layer for layer in net if isinstance(layer, torch.nn.Linear)]
         biases = [
             np.zeros(n, problem.dtype) if layer.bias is None else layer.bias.detach().numpy()
             for layer, n in zip(layers, problem.sizes[1:], strict=True)
         ]
-        ends[network] = _End(
-            [layer.weight.detach().numpy().T for layer in layers], biases, epochs, state, *totals(None)
-        )
+        ends[network] = _End([layer.weight.detach().numpy().T for layer in layers], biases, epochs, state, *means())
         report(len(ends), len(problem.seeds))
     return ends
 
