@@ -318,6 +318,19 @@ def test_index_of_networks_grows_with_the_loss():
     assert correlation.statistic > 0.5 and correlation.pvalue < 0.01
 
 
+def test_long_steps_lead_to_the_constant_network():
+    """Weights 0: one pair of eigenvalues for each hidden unit, +-|x.(f - y)| / n about the decay."""
+    rng = np.random.default_rng(7)
+    x, y, decay = rng.standard_normal((100, 4)), rng.choice([-1.0, 1.0], 100), 3e-3
+    found = dg.learning.network_stationary_points(x, y, 5, longest_step=1.0, noise=[0.05], weight_decay=decay, seed=1)
+    constant = y.mean() / (1.0 + decay)
+    trivial = found.converged.values & (found.norm.values < abs(constant) + 1e-6)
+    assert trivial.sum() > 3
+    np.testing.assert_array_equal(found["index"].values[trivial], 5 / 31)
+    slope = np.linalg.norm(np.append(x.T @ (constant - y), np.sum(constant - y))) / 100
+    np.testing.assert_allclose(found.smallest_eigenvalue.values[trivial], decay - slope, rtol=1e-7)
+
+
 # ---- Errors
 
 

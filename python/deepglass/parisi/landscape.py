@@ -46,7 +46,7 @@ _AT_REST = 1e-4
 
 
 def stationary_points(model: MixedSpherical, energy: npt.ArrayLike) -> xr.Dataset:
-    r"""Number and index of the stationary points of given energy of a spherical spin glass: the formula of Kac and Rice.
+    r"""Number and index of the stationary points of a spherical spin glass at given energies (formula of Kac and Rice).
 
     exp(N Sigma(e)) is the mean number of points of energy e for each spin,
 
@@ -78,8 +78,8 @@ def stationary_points(model: MixedSpherical, energy: npt.ArrayLike) -> xr.Datase
     --------
     >>> import deepglass as dg
     >>> points = dg.parisi.stationary_points(dg.parisi.MixedSpherical({3: 0.5}, temperature=0.0), [-1.1, -0.5, 0.0])
-    >>> points.index.values.round(4), round(float(points.threshold_energy), 4)  # -2/sqrt(3)
-    (array([0.0034, 0.2323, 0.5   ]), -1.1547)
+    >>> points["index"].values.round(4), round(float(points.threshold_energy), 4)  # -2/sqrt(3)
+    (array([0.0061, 0.2332, 0.5   ]), -1.1547)
     """
     import xarray as xr
 

@@ -360,25 +360,28 @@ def _walk_row(one: Potential, result: xr.Dataset) -> Row:
         diffusion = 2.0 * math.exp(-3.0 * one.strength**2 / 8.0)
         last = Estimate(*(float(result[name][-1]) / t[-1] for name in ("square", "square_error")))
         return Row(
-            "walk, potential without correlations: E x^2 / t", f"{diffusion:.4f} (exact)", f"{last}",
-            f"{last.value - diffusion:+.4f}", f"diffusion, not log t; t = {t[-1]:.0e}, corrections 1/sqrt(t); {walls}",
+            "walk, potential without correlations: E x^2 / t", "-", f"{last}", f"{last.value - diffusion:+.4f}",
+            f"from {diffusion:.4f}, exact at great t: diffusion, not log t; t = {t[-1]:.0e}, corrections 1/sqrt(t); "
+            f"{walls}",
         )  # fmt: skip
     if one.hurst == 0.5:
         unit = one.strength**2 / np.log(t) ** 2
         values, errors = (unit * result[name].values for name in ("distance", "distance_error"))
         scaled = [Estimate(float(value), float(error)) for value, error in zip(values, errors, strict=True)]
         return Row(
-            "walk, Sinai's potential: E|x| strength^2 / ln^2 t", "5/6 (exact)", f"{scaled[-1]}",
+            "walk, Sinai's potential: E|x| strength^2 / ln^2 t", "-", f"{scaled[-1]}",
             f"{scaled[-1].value - 5 / 6:+.3f}",
-            f"ln t = {np.log(t[-1]):.0f}, corrections 1 / ln t: {', '.join(map(str, scaled[:-1]))} before; {walls}",
+            f"from 5/6, exact at great t; ln t = {np.log(t[-1]):.0f}, corrections 1 / ln t: "
+            f"{', '.join(map(str, scaled[:-1]))} before; {walls}",
         )  # fmt: skip
     distance, error = result["distance"].values, result["distance_error"].values / result["distance"].values
     step = math.log(math.log(t[-1]) / math.log(t[-2]))
     exponent = Estimate(math.log(distance[-1] / distance[-2]) / step, float(np.hypot(*error[-2:])) / step)
     return Row(
-        f"walk, potential that grows as |x|^{one.hurst:g}: E|x| ~ (ln t)^z, z =", f"{1 / one.hurst:.3f} (exact)",
-        f"{exponent}", f"{exponent.value - 1 / one.hurst:+.3f}",
-        f"from ln t = {np.log(t[-2]):.0f} to {np.log(t[-1]):.0f}, error as of independent means; {walls}",
+        f"walk, potential that grows as |x|^{one.hurst:g}: E|x| ~ (ln t)^z, z =", "1", f"{exponent}",
+        f"{exponent.value - 1 / one.hurst:+.3f}",
+        f"from exact {1 / one.hurst:.3f}; from ln t = {np.log(t[-2]):.0f} to {np.log(t[-1]):.0f}, error as of "
+        f"independent means; {walls}",
     )  # fmt: skip
 
 
