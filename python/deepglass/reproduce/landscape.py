@@ -80,6 +80,7 @@ class Saddles(Experiment):
     n_samples: int
     weight_decay: float = 3e-3
     noise: tuple[float, ...] = (0.05, 0.3)
+    max_iter: int = 300
     n_instances: int = 5
     seed: int = 2
 
@@ -96,7 +97,7 @@ class Saddles(Experiment):
     @property
     def cost(self) -> float:
         """Eigenvalue problems, in products."""
-        return 2e4 * len(self.noise) * self.n_parameters**3
+        return 60.0 * self.max_iter * len(self.noise) * self.n_parameters**3
 
     def run(self, instance: int, path: Path, check: Callable[[int, int], None]) -> None:
         """Train and search."""
@@ -106,8 +107,8 @@ class Saddles(Experiment):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # counted in the table
             found = learning.network_stationary_points(
-                x, y, self.width, weight_decay=self.weight_decay, noise=self.noise, seed=child_seed(own, 1),
-                progress=check,
+                x, y, self.width, weight_decay=self.weight_decay, noise=self.noise,
+                max_iter=self.max_iter, seed=child_seed(own, 1), progress=check,
             )  # fmt: skip
         io.save(found, path)
 
@@ -185,7 +186,10 @@ _QUICK = Sizes(
 )
 _FULL = Sizes(
     tuple(Glass(n, 24, n_instances=k) for n, k in ((16, 64), (32, 48), (64, 32), (96, 16))),
-    (Saddles(6, 8, 150, n_instances=20), Saddles(10, 20, 500, n_instances=8), Saddles(6, 8, 150, 1e-3, n_instances=20)),
+    tuple(
+        Saddles(n_inputs, width, n_samples, decay, (0.05, 0.1, 0.3), 1000, n_instances=12)
+        for n_inputs, width, n_samples, decay in ((6, 8, 150, 3e-3), (10, 9, 220, 3e-3), (6, 8, 150, 1e-3))
+    ),
     tuple(
         Drift(load, batch, 65_536, learning_rate=rate, n_repeats=8)
         for load, rate in ((6.0, 0.1), (6.0, 0.02), (1.0, 0.1))
