@@ -35,7 +35,7 @@ _TEMPERATURES = np.arange(15, 36, 2) / 10.0
 _PLANE = 16  # extent of the lattice with a transition
 _PLANE_TEMPERATURES = np.linspace(1.5, 3.5, 21)
 _CHAIN = (100, (0.3, 0.2))
-_QUICK = _units.Sizes((1000, 8000, 64_000), 256_000, 3)
+_QUICK = _units.Sizes((1000, 8000, 48_000), 192_000, 3)
 _FULL = _units.Sizes((1000, 4000, 16_000, 64_000, 128_000), 1_500_000, 6)
 
 

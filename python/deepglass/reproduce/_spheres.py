@@ -1,0 +1,95 @@
+"""Jamming of soft spheres, of which that of networks is the analogue: contacts stand for margins that are not satisfied.
+
+Yardsticks: the packing fractions of C. S. O'Hern, L. E. Silbert, A. J. Liu, S. R. Nagel, Phys. Rev. E 68, 011306 (2003)
+for infinitely many spheres, their exponents 2 and 1/2, and the isostatic number d N' - d + 1 of contacts.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from ..learning import soft_spheres, sphere_jamming
+from ..plot import Axes
+from ._finite import compare
+from ._report import Row
+from ._trainings import mean_of
+
+__all__ = ["Spheres", "draw", "rows"]
+
+_JAMMING = {2: 0.842, 3: 0.648}  # half of them 1.4 times as large, from random starts
+_EXCESSES = (1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
+_FRACTIONS = (0.78, 0.81, 0.83, 0.84, 0.85, 0.86, 0.88, 0.91, 0.94)  # of discs
+
+
+class Spheres(NamedTuple):
+    """What is computed; random starts at given packing fractions for discs only."""
+
+    n_spheres: int
+    dimension: int
+    n_packings: int
+    n_starts: int = 0
+
+    @property
+    def name(self) -> str:
+        """For files."""
+        return f"spheres_d{self.dimension}_N{self.n_spheres}"
+
+    def run(self) -> dict[str, xr.Dataset]:
+        """Packings above their own phi_J, and from random starts."""
+        options = {"n_spheres": self.n_spheres, "dimension": self.dimension, "seed": 3}
+        found = {self.name: sphere_jamming(_EXCESSES, n_repeats=self.n_packings, **options)}
+        if self.n_starts:
+            found[f"{self.name}_starts"] = soft_spheres(_FRACTIONS, n_repeats=self.n_starts, **options)
+        return found
+
+
+def _above_isostatic(one: Spheres, found: xr.Dataset) -> xr.DataArray:
+    n, d = one.n_spheres - found["n_rattlers"], one.dimension
+    return found["n_contacts"] - (d * n - d + 1)
+
+
+def _exponent(values: xr.DataArray) -> xr.DataArray:
+    """Slope of ln values against ln excess, of each packing."""
+    return np.log(values).polyfit("log_excess", 1)["polyfit_coefficients"].sel(degree=1, drop=True)
+
+
+def rows(one: Spheres, found: xr.Dataset) -> list[Row]:
+    """Statements on the transition."""
+    name = f"spheres, d = {one.dimension}, N = {one.n_spheres}"
+    found = found.assign_coords(log_excess=np.log(found["excess"])).swap_dims(excess="log_excess")
+    jamming = mean_of(found["jamming_fraction"])
+    above = _above_isostatic(one, found)
+    nearest = above.isel(log_excess=0)
+    near, far = (found["excess"] <= 1e-3).values, (found["excess"] >= 1e-3).values
+    energy = mean_of(_exponent(found["energy"][near]))
+    contacts = mean_of(_exponent(above[far].where(above[far] > 0)))
+    z = float(found["contacts"].isel(log_excess=0).mean())
+    infinite = "O'Hern et al., infinitely many"
+    return [
+        compare(f"{name}: phi_J", _JAMMING[one.dimension], jamming.value, jamming.error, infinite),
+        Row(
+            "  contacts beyond the isostatic number", "0", f"{float(nearest.mean()):.2f}",
+            f"0 in {int((nearest == 0).sum())} of {nearest.size}",
+            f"at phi_J + 1e-6, where a sphere has {z:.2f} contacts; below phi_J none",
+        ),
+        compare("  exponent of the energy", 2.0, energy.value, energy.error, "excess 1e-6 to 1e-3"),
+        compare("  exponent of the contacts", 0.5, contacts.value, contacts.error, "excess 1e-3 to 0.1; finite N"),
+    ]  # fmt: skip
+
+
+def draw(ax: Axes, one: Spheres, found: xr.Dataset, starts: xr.Dataset) -> None:
+    """Contacts of discs against their packing fraction."""
+    fraction, contacts = xr.broadcast(starts["packing_fraction"], starts["contacts"])
+    label = f"random starts, $N={one.n_spheres}$"
+    ax.plot(fraction.values.ravel(), contacts.values.ravel(), "o", alpha=0.5, label=label)
+    jamming = float(found["jamming_fraction"].mean())
+    x = np.concatenate([[starts["packing_fraction"][0], jamming], jamming + found["excess"]])
+    ax.plot(x, np.concatenate([[0.0, 0.0], found["contacts"].mean("repeat")]), color="C0", label="above own $\\phi_J$")
+    ax.axhline(4.0, color="0.5", linestyle=":", label="$2d$, isostatic")
+    ax.axvline(_JAMMING[2], color="k", linewidth=0.8, label=f"$\\phi_J={_JAMMING[2]}$, reference")
+    ax.set(xlabel=r"packing fraction $\phi$", ylabel="contacts of a disc", ylim=(-0.2, 5.6))
+    ax.set_title("Soft discs: contacts", loc="left")
+    ax.legend(fontsize="x-small", loc="lower right")
