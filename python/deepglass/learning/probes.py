@@ -61,15 +61,16 @@ def linear_probes(trained: Trained, inputs: npt.ArrayLike, features: Mapping[str
     --------
     >>> import numpy as np
     >>> from deepglass.learning import linear_probes, train
-    >>> x = np.random.default_rng(1).normal(size=(2000, 5))
+    >>> x = np.random.default_rng(1).normal(size=(3000, 20))
     >>> product = x[:, 0] * x[:, 1]
-    >>> trained = train(x[:1000], product[:1000] > 0, [1], 0.3, hidden_layers=1, width=30)
-    >>> probes = linear_probes(trained, x[1000:], {"x_0": x[1000:, 0], "x_0 x_1": product[1000:]})
-    >>> bool((probes.explained_variance.sel(feature="x_0") > 0.99).all())
-    True
-    >>> of_product = probes.explained_variance.sel(feature="x_0 x_1", network=0)
-    >>> before, after = of_product.sel(layer=1).values
-    >>> bool((of_product.sel(layer=0) < 0.1).all()), bool(before < after)
+    >>> trained = train(x[:2000], product[:2000] > 0, [1], 0.1, hidden_layers=1, width=20, max_epochs=40)
+    >>> probes = linear_probes(trained, x[2000:], {"x_0": x[2000:, 0], "x_0 x_1": product[2000:]})
+    >>> explained = probes.explained_variance.sel(network=0)
+    >>> explained.sel(feature="x_0").values.round(1)  # inputs and hidden layer, before and after
+    array([[1. , 0.4],
+           [1. , 1. ]])
+    >>> before, after = explained.sel(feature="x_0 x_1", layer=1).values
+    >>> bool(before < 0.2), bool(after > 0.8)
     (True, True)
     """
     import xarray as xr

@@ -370,7 +370,8 @@ def _decompressed(start: Array) -> tuple[float, Array]:
 
 
 def _numbers(name: str, values: Any, allowed: str, ok: Callable[[float], bool]) -> Array:
-    found = [number(name, value, allowed, ok) for value in np.atleast_1d(np.asarray(values, dtype=object))]
+    given = np.atleast_1d(np.asarray(values, dtype=object))
+    found = [number(name, value, allowed, ok) for value in (given if given.ndim == 1 else [values])]
     if not found:
         raise ValueError(f"{name} must be some numbers {allowed}, got none")
     return np.array(found)

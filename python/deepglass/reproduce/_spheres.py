@@ -1,4 +1,4 @@
-"""Jamming of soft spheres, of which that of networks is the analogue: contacts stand for margins that are not satisfied.
+"""Jamming of soft spheres, the analogue of that of networks: contacts stand for margins that are not satisfied.
 
 Yardsticks: the packing fractions of C. S. O'Hern, L. E. Silbert, A. J. Liu, S. R. Nagel, Phys. Rev. E 68, 011306 (2003)
 for infinitely many spheres, their exponents 2 and 1/2, and the isostatic number d N' - d + 1 of contacts.
@@ -6,7 +6,7 @@ for infinitely many spheres, their exponents 2 and 1/2, and the isostatic number
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -39,7 +39,7 @@ class Spheres(NamedTuple):
 
     def run(self) -> dict[str, xr.Dataset]:
         """Packings above their own phi_J, and from random starts."""
-        options = {"n_spheres": self.n_spheres, "dimension": self.dimension, "seed": 3}
+        options: dict[str, Any] = {"n_spheres": self.n_spheres, "dimension": self.dimension, "seed": 3}
         found = {self.name: sphere_jamming(_EXCESSES, n_repeats=self.n_packings, **options)}
         if self.n_starts:
             found[f"{self.name}_starts"] = soft_spheres(_FRACTIONS, n_repeats=self.n_starts, **options)
@@ -53,7 +53,8 @@ def _above_isostatic(one: Spheres, found: xr.Dataset) -> xr.DataArray:
 
 def _exponent(values: xr.DataArray) -> xr.DataArray:
     """Slope of ln values against ln excess, of each packing."""
-    return np.log(values).polyfit("log_excess", 1)["polyfit_coefficients"].sel(degree=1, drop=True)
+    fit = xr.DataArray(np.log(values)).polyfit("log_excess", 1)
+    return fit["polyfit_coefficients"].sel(degree=1, drop=True)
 
 
 def rows(one: Spheres, found: xr.Dataset) -> list[Row]:

@@ -9,7 +9,7 @@ and the other way round.  They are -1 and 0 for a network that knows the energy,
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ _EXTENT, _STATES, _SITES = 6, 3, 36
 _LAWS: dict[str, DataLaw] = {
     "Ising": Ising((_EXTENT, _EXTENT), np.linspace(1.5, 3.5, 5), n_chains=400, n_thermalise=40, every=5),
     "Potts": Potts((_EXTENT, _EXTENT), _STATES, np.linspace(0.7, 1.3, 5), n_chains=400, n_thermalise=40, every=5),
-    "chain": GaussianChain(_SITES, np.linspace(0.05, 0.45, 5)),
+    "chain": GaussianChain(_SITES, np.linspace(0.05, 0.45, 5).tolist()),
 }
 _TITLES = {
     "Ising": rf"Ising, ${_EXTENT}\times{_EXTENT}$",
@@ -104,7 +104,7 @@ def _probe(name: str, law: DataLaw, sizes: Sizes) -> xr.Dataset:
         trained = train(
             mine["inputs"].values, mine["labels"].values, [child_seed(3, i) for i in range(sizes.n_networks)],
             _RATES[name], hidden_layers=1, width=_WIDTH, batch=_BATCH, max_epochs=max(1, sizes.n_passes // size),
-            samples=np.arange(size * sizes.n_networks).reshape(sizes.n_networks, size),  # each has data of its own
+            samples=list(np.arange(size * sizes.n_networks).reshape(-1, size)),  # each has data of its own
         )  # fmt: skip
         found = linear_probes(trained, x, features)
         partial = [_partial(one, features) for one in _answers(trained.outputs(x).astype(float), betas)]
@@ -123,6 +123,11 @@ def _probe(name: str, law: DataLaw, sizes: Sizes) -> xr.Dataset:
     return result.assign_coords(witness=["energy", "order"])
 
 
+def _of_units(one: xr.Dataset) -> xr.DataArray:
+    """Root mean square of the correlations of single units."""
+    return xr.DataArray(np.sqrt((one["correlation"] ** 2).mean("unit")))
+
+
 # ---- Picture
 
 
@@ -136,21 +141,25 @@ def figure(found: xr.Dataset) -> Figure:
         _draw_answers(column[1], one)
     axes[0, 0].set_ylabel("known of the feature")
     axes[1, 0].set_ylabel("partial correlation of the answer")
-    for row, place, columns in ((0, "outside upper center", 3), (1, "outside lower center", 2)):
-        drawn.legend(*axes[row, 0].get_legend_handles_labels(), loc=place, ncols=columns, fontsize="small")
+    first, second = (ax.get_legend_handles_labels() for ax in axes[:, 0])
+    drawn.legend(*first, loc="outside upper center", ncols=3, fontsize="small")
+    drawn.legend(*second, loc="outside lower center", ncols=2, fontsize="small")
     return drawn
 
 
 def _draw_features(ax: Axes, one: xr.Dataset) -> None:
     place = np.arange(len(_FEATURES))
     inputs = one["explained_variance"].sel(layer=0, stage="initial").mean("network")
-    ax.plot(place, np.maximum(inputs, 0.0), marker="x", linestyle="", color="k", label="linear fit of the inputs, $R^2$")
+    ax.plot(
+        place, np.maximum(inputs, 0.0), marker="x", linestyle="", color="k", label="linear fit of the inputs, $R^2$"
+    )
     for stage, shift, face, words in (("initial", -0.08, "none", "before"), ("trained", 0.08, None, "after")):
-        of_units = np.sqrt((one["correlation"].sel(stage=stage) ** 2).mean("unit"))
+        of_units = _of_units(one.sel(stage=stage))
         of_layer = one["explained_variance"].sel(layer=1, stage=stage)
         for values, colour, marker, what in (
-            (of_layer, "C0", "s", "linear fit of the layer, $R^2$"), (of_units, "C1", "o", "single unit, rms correlation")
-        ):  # fmt: skip
+            (of_layer, "C0", "s", "linear fit of the layer, $R^2$"),
+            (of_units, "C1", "o", "single unit, rms correlation"),
+        ):
             ax.errorbar(
                 place + shift, values.mean("network"), values.std("network"), fmt=marker, ms=5, color=colour,
                 mfc=face or colour, label=f"{what}, {words}",
@@ -161,7 +170,10 @@ def _draw_features(ax: Axes, one: xr.Dataset) -> None:
 
 
 def _draw_answers(ax: Axes, one: xr.Dataset) -> None:
-    for known, colour, words in (("energy", "C0", "energy, the order fixed"), ("order", "C1", "order, the energy fixed")):
+    for known, colour, words in (
+        ("energy", "C0", "energy, the order fixed"),
+        ("order", "C1", "order, the energy fixed"),
+    ):
         values = one["partial"].sel(known=known)
         ax.errorbar(
             one["n_samples"], values.mean("network"), values.std("network"), fmt="o-", ms=4, color=colour, label=words
@@ -194,7 +206,7 @@ def rows(found: xr.Dataset) -> list[Row]:
             )  # fmt: skip
         for feature in ("energy", "order", "energy at fixed order"):
             before, after = (one.sel(stage=stage, feature=feature) for stage in ("initial", "trained"))
-            unit = [mean_of(np.sqrt((at["correlation"] ** 2).mean("unit"))) for at in (before, after)]
+            unit = [mean_of(_of_units(at)) for at in (before, after)]
             layer = [mean_of(at["explained_variance"].sel(layer=1)) for at in (before, after)]
             table.append(
                 Row(

@@ -225,9 +225,7 @@ def _table(loads: dict[Load, xr.Dataset], walks: dict[Walk, xr.Dataset]) -> list
 # ---- Picture
 
 
-def _figure(
-    loads: dict[Load, xr.Dataset], walks: dict[Walk, xr.Dataset], draw_discs: Callable[[Axes], None]
-) -> Figure:
+def _figure(loads: dict[Load, xr.Dataset], walks: dict[Walk, xr.Dataset], draw_discs: Callable[[Axes], None]) -> Figure:
     figure, ((left, beside), (middle, right)) = pyplot.subplots(2, 2, figsize=(9.2, 6.4))
     draw_discs(beside)
     widths = list(dict.fromkeys(load.width for load in loads))
