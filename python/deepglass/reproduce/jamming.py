@@ -121,13 +121,15 @@ class Sizes(NamedTuple):
 
     loads: tuple[Load, ...]
     walks: tuple[Walk, ...]
-    spheres: tuple[_spheres.Spheres, ...]  # discs first
+    packings: tuple[_spheres.Packings, ...]  # discs first
+    starts: _spheres.Starts
 
 
 _QUICK = Sizes(
     tuple(Load(load, 16, 2, 2500, n_instances=2) for load in (1.0, 1.5, 2.5, 3.0, 3.5)),
     tuple(Walk(load, 16, 2, (100, 1000, 4000), 2048, n_instances=2) for load in (0.5, 6.0)),
-    (_spheres.Spheres(128, 2, 6, n_starts=4),),
+    (_spheres.Packings(128, 2, 6),),
+    _spheres.Starts(128, 4),
 )
 _FULL = Sizes(
     (
@@ -136,10 +138,11 @@ _FULL = Sizes(
     ),
     tuple(Walk(load, 16, 2, (100, 1000, 10_000, 100_000), 65_536, n_instances=6) for load in (0.5, 1.0, 4.0, 8.0)),
     (
-        _spheres.Spheres(512, 2, 12, n_starts=8),
-        *(_spheres.Spheres(n, 2, 48) for n in (64, 128)),
-        *(_spheres.Spheres(n, 3, 12) for n in (128, 256)),
+        _spheres.Packings(512, 2, 16),
+        *(_spheres.Packings(n, 2, 64) for n in (64, 128)),
+        *(_spheres.Packings(n, 3, 16) for n in (128, 256)),
     ),
+    _spheres.Starts(512, 8),
 )
 
 
@@ -150,19 +153,15 @@ def run(output: Path, *, quick: bool) -> list[Path]:
 
 def _reproduce(output: Path, sizes: Sizes, workers: int = 0) -> list[Path]:
     require("torch")
-    all_of_them: tuple[Experiment, ...] = (*sizes.loads, *sizes.walks)
-    results = run_trainings(all_of_them, output / "instances", workers)
-    n = len(sizes.loads)
-    loads = dict(zip(sizes.loads, results[:n], strict=True))
-    walks = dict(zip(sizes.walks, results[n:], strict=True))
-    datasets = {one.name: result for one, result in zip(all_of_them, results, strict=True)}
-    for some in sizes.spheres:
-        datasets |= some.run()
-    discs = sizes.spheres[0]
-    draw_discs = partial(_spheres.draw, one=discs, found=datasets[discs.name], starts=datasets[f"{discs.name}_starts"])
-    figures = {"jamming": partial(_figure, loads, walks, draw_discs)}
-    table = _table(loads, walks) + [row for some in sizes.spheres for row in _spheres.rows(some, datasets[some.name])]
-    return write(output, datasets, figures, table)
+    all_of_them: tuple[Experiment, ...] = (*sizes.loads, *sizes.walks, *sizes.packings, sizes.starts)
+    found = dict(zip(all_of_them, run_trainings(all_of_them, output / "instances", workers), strict=True))
+    loads = {load: found[load] for load in sizes.loads}
+    walks = {walk: found[walk] for walk in sizes.walks}
+    discs = sizes.packings[0]
+    draw_discs = partial(_spheres.draw, one=discs, found=found[discs], starts=found[sizes.starts])
+    table = _table(loads, walks) + [row for some in sizes.packings for row in _spheres.rows(some, found[some])]
+    datasets = {one.name: result for one, result in found.items()}
+    return write(output, datasets, {"jamming": partial(_figure, loads, walks, draw_discs)}, table)
 
 
 def _fraction(load: Load, result: xr.Dataset) -> xr.DataArray:
