@@ -319,8 +319,8 @@ def sphere_jamming(
 
     Notes
     -----
-    phi_J depends on where decompression starts: 0.8368(11), 0.8408(8), 0.8413(9) from phi = 0.85, 0.88, 1 for the same 20
-    starts of 64 discs.  A packing of 128 discs takes two seconds, of 512 some 14.
+    phi_J depends on where decompression starts: 0.8368(11), 0.8408(8), 0.8413(9) from phi = 0.85, 0.88, 1 for the same
+    20 starts of 64 discs.  A packing of 128 discs takes two seconds, of 512 some 14.
 
     Examples
     --------
