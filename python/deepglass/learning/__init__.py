@@ -15,6 +15,8 @@ from .labels import HiddenManifold, KGlobal, KLocal, TeacherStudent
 from .lattice import Ising, Potts, level_counts
 from .lazy import lazy_sweep, two_local_network
 from .noise import noise_factor, step_variance
+from .probes import linear_probes
+from .soft_spheres import soft_spheres, sphere_jamming
 from .softmax import softmax_regression
 from .training import Trained, train, train_one_by_one
 
@@ -38,10 +40,13 @@ __all__ = [
     "least_squares_risk",
     "least_squares_simulation",
     "level_counts",
+    "linear_probes",
     "nearest_distances",
     "noise_factor",
     "read_images",
+    "soft_spheres",
     "softmax_regression",
+    "sphere_jamming",
     "step_variance",
     "train",
     "train_one_by_one",
