@@ -55,8 +55,8 @@ def gauss_legendre(n: int, a: float = -1.0, b: float = 1.0) -> Rule:
 
     Notes
     -----
-    w = 2 (1 - x^2) / ((1 - x^2) P_n'(x))^2, where (1 - x^2) P_n' = n (P_{n-1} - x P_n) is stationary at the nodes: their
-    rounding does not matter.  NumPy's own weights are good to 7e-13 at n = 40, these to 3e-14.
+    w = 2 (1 - x^2) / ((1 - x^2) P_n'(x))^2, where (1 - x^2) P_n' = n (P_{n-1} - x P_n) is stationary at the nodes:
+    their rounding does not matter.  NumPy's own weights are good to 7e-13 at n = 40, these to 3e-14.
     """
     x, _ = np.polynomial.legendre.leggauss(n)
     before, legendre = np.ones_like(x), x
