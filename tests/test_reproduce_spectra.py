@@ -66,7 +66,7 @@ def test_tangent_kernel_is_the_gradients() -> None:
 @pytest.mark.no_sanitizer
 @pytest.mark.filterwarnings("ignore::deepglass.ConvergenceWarning")
 def test_isometry(tmp_path: Path) -> None:
-    written = isometry._reproduce(tmp_path, isometry.Sizes(48, (24, 24), 32, 12))
+    written = isometry._reproduce(tmp_path, isometry.Sizes(48, (24, 24), 32, 12, 32, 8))
     assert all(path.stat().st_size > 0 for path in written)
     assert {path.suffix for path in written} == SUFFIXES
     jacobian = dg.load(tmp_path / "jacobian.nc")
@@ -83,6 +83,9 @@ def test_isometry(tmp_path: Path) -> None:
     fisher = dg.load(tmp_path / "conditional_fisher.nc")
     assert abs(fisher.theory_mean - 1).max() < 1e-9  # at the edge of chaos the mean is L qhat
     pull = (fisher.limit_mean - fisher.theory_mean) / fisher.limit_mean_error
+    assert float(np.abs(pull).max()) < 5
+    ring = dg.load(tmp_path / "convolution.nc")
+    pull = (ring.limit_variance - ring.relative_variance) / ring.limit_variance_error
     assert float(np.abs(pull).max()) < 5
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +78,26 @@ def test_finished_instances_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert (first["bond_correlation"].sel(lag=0) == pytest.approx(1.0)).all()
 
 
-def test_an_error_stops_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_told_after_the_others_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*arguments: Any) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(students.io, "save", fails)
-    with pytest.raises(OSError, match="no space left"):
-        students.run_all([SMALL], tmp_path, workers=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(students.io, "save", fails)
+        with pytest.raises(RuntimeError, match="2 of 2 instances failed, the others are kept: OSError: no space left"):
+            students.run_all([SMALL], tmp_path, workers=1)
     assert not list(tmp_path.iterdir())
+    run = Student.run
+
+    def first_fails(self: Any, instance: int, path: Path, check: Callable[[int, int], None]) -> None:
+        if instance == 0:
+            raise ValueError("of this one only")
+        run(self, instance, path, check)
+
+    monkeypatch.setattr(Student, "run", first_fails)
+    with pytest.raises(RuntimeError, match="1 of 2 instances failed"):
+        students.run_all([SMALL], tmp_path, workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == [SMALL.path(tmp_path, 1).name]
 
 
 def test_pictures_numbers_and_table(tmp_path: Path) -> None:

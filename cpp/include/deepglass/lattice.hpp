@@ -393,8 +393,10 @@ class PottsClusters final : public Chains {
     const Index n = lattice().n_sites(), dims = lattice().dims();
     std::uint8_t* const spins = row(chain);
     const std::uint64_t tie = tie_[static_cast<std::size_t>(chain)];
-    std::vector<std::uint32_t> words(static_cast<std::size_t>((dims + 1) * n));
-    std::vector<std::int32_t> parent(static_cast<std::size_t>(n));
+    thread_local std::vector<std::uint32_t> words;  // memory of a thread, from sweep to sweep
+    thread_local std::vector<std::int32_t> parent;
+    words.resize(static_cast<std::size_t>((dims + 1) * n));
+    parent.resize(static_cast<std::size_t>(n));
     const std::uint64_t stride = (static_cast<std::uint64_t>((dims + 1) * n) + 3) / 4 * 4;
     Philox(seed(), static_cast<std::uint64_t>(chain)).fill_words(words, sweep * stride);
     std::int32_t* const up = parent.data();

@@ -10,9 +10,10 @@ import json
 import logging
 import threading
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ import numpy as np
 import xarray as xr
 
 from .. import _core, io
+from ..sweep import sweep
 
 __all__ = ["Experiment", "run_all"]
 
@@ -81,6 +83,11 @@ def run_all(
     -------
     list of Dataset
         One for each experiment, with the first dimension ``instance``.
+
+    Raises
+    ------
+    RuntimeError
+        After all others have run, if instances failed; finished ones are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     workers = workers or _core.thread_count(0)
@@ -93,30 +100,8 @@ def run_all(
         "%d of %d instances to run, %d at a time: about %.2f hours (%.1f minutes)",
         len(missing), len(wanted), workers, hours, 60.0 * hours,
     )  # fmt: skip
-    stop = threading.Event()
-
-    def check(done: int, total: int) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt  # ends a run as Ctrl-C does: with a checkpoint where it keeps one
-
-    def run(one: AnyExperiment, instance: int) -> None:
-        check(0, 1)
-        one.run(instance, one.path(folder, instance), check)
-
-    start = last = time.monotonic()
-    with ThreadPoolExecutor(workers) as pool:  # the kernels release the GIL
-        futures = [pool.submit(run, one, i) for one, i in missing]
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                if time.monotonic() - last > _NEWS:
-                    last = time.monotonic()
-                    _log.info("%d of %d instances done in %.1f minutes", done, len(missing), (last - start) / 60.0)
-        except BaseException:
-            stop.set()
-            for future in futures:
-                future.cancel()
-            raise
+    if missing:
+        _run(missing, folder, workers)
     return [
         xr.concat(
             [io.load(one.path(folder, i)) for i in range(one.n_instances)],
@@ -125,3 +110,37 @@ def run_all(
         )
         for one in experiments
     ]
+
+
+def _run(missing: Sequence[tuple[AnyExperiment, int]], folder: Path, workers: int) -> None:
+    stop = threading.Event()
+
+    def check(done: int, total: int) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt  # ends a run as Ctrl-C does: with a checkpoint where it keeps one
+
+    def run(number: int) -> float:
+        check(0, 1)
+        begin = time.monotonic()
+        one, instance = missing[number]
+        one.run(instance, one.path(folder, instance), check)
+        return time.monotonic() - begin
+
+    start = last = time.monotonic()
+
+    def news(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > _NEWS:
+            last = time.monotonic()
+            _log.info("%d of %d instances done in %.1f minutes", done, total, (last - start) / 60.0)
+
+    with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():  # the kernels release the GIL
+        warnings.filterwarnings("ignore", r"\d+ of \d+ points failed", RuntimeWarning)  # it is an error below
+        try:
+            done = sweep(run, {"number": range(len(missing))}, executor=pool, seed=0, progress=news)
+        except BaseException:
+            stop.set()
+            raise
+    failed = [text for text in done["failure"].values.tolist() if text]
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {len(missing)} instances failed, the others are kept: {failed[0]}")

@@ -3,6 +3,10 @@
 Pennington, Schoenholz and Ganguli (2017, 2018); Hayase and Karakida (2021), as in the review talk of R. Karakida.
 Weights at the edge of chaos (mean squared singular value 1).  Lines: theory of infinite width.  Histograms and points
 with error bars: simulated networks that start from an input of the fixed point's mean square.
+
+Convolutional networks on a ring of positions (Xiao et al. 2018): with one orthogonal matrix in the middle of the kernel
+("delta-orthogonal") each position has the Jacobian of a fully connected network, with Gaussian weights all over the
+kernel the spread of singular values grows as it does with Gaussian matrices.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from .. import meanfield
@@ -33,6 +38,9 @@ _COLOURS = ("C0", "C2", "C1")
 _MARKS = dict(zip(_ACTIVATIONS, "os^", strict=True))
 _FISHER_DEPTHS = (2, 4, 8, 16)
 _FISHER = (("tanh", 1e-2), ("tanh", 1e-3), ("tanh", 1e-5), ("hard_tanh", 1e-2))
+_KERNELS = {"delta-orthogonal": "orthogonal", "Gaussian": "gaussian"}  # and the fully connected network of its law
+_POSITIONS = 8
+_CONVOLUTION_DEPTHS = np.arange(1, 17)
 _EDGE_POWER = 2.0 / 3.0  # the largest eigenvalue is off by n^(-2/3)
 
 
@@ -43,9 +51,11 @@ class Sizes(NamedTuple):
     draws: tuple[int, int]
     fisher_width: int
     fisher_draws: int
+    channels: int
+    convolution_draws: int
 
 
-_QUICK, _FULL = Sizes(160, (40, 24), 120, 10), Sizes(1000, (24, 12), 400, 12)
+_QUICK, _FULL = Sizes(160, (40, 24), 120, 10, 64, 12), Sizes(1000, (24, 12), 400, 12, 128, 40)
 
 
 class _Point(NamedTuple):
@@ -85,10 +95,10 @@ class _Point(NamedTuple):
         weight = np.exp(-(z**2) / 2) * (z[1] - z[0]) / np.sqrt(2 * np.pi)
         return square, float(weight @ np.cosh(np.sqrt(q) * z) ** -8.0)
 
-    def jacobian_variance(self, kind: str) -> Array:
+    def jacobian_variance(self, kind: str, depths: npt.NDArray[np.int64] = _DEPTHS) -> Array:
         """Variance/mean^2 of J J^T at each depth: L (mu_2/mu_1^2 - 1 - s_1)."""
         first, second = self.slope_moments()
-        return np.asarray(_DEPTHS * (second / first**2 - 1.0 + (kind == "gaussian")), float)
+        return np.asarray(depths * (second / first**2 - 1.0 + (kind == "gaussian")), float)
 
     def fisher_moments(self) -> tuple[Array, Array]:
         """Mean and variance of the conditional Fisher spectrum at each depth, layer by layer."""
@@ -117,12 +127,14 @@ def _reproduce(output: Path, sizes: Sizes) -> list[Path]:
     data = {
         "jacobian": xr.concat([_jacobian(name, sizes) for name in _ACTIVATIONS], _coordinate("activation")),
         "conditional_fisher": xr.concat([_fisher(*case, sizes) for case in _FISHER], "case"),
+        "convolution": _convolution(sizes),
     }
     data["jacobian"] = data["jacobian"].assign_coords(activation=list(_ACTIVATIONS))
     figures = {
         "singular_values": partial(_figure_densities, data["jacobian"]),
         "depth": partial(_figure_depth, data["jacobian"]),
         "conditional_fisher": partial(_figure_fisher, data["conditional_fisher"]),
+        "convolution": partial(_figure_convolution, data["convolution"]),
     }
     return write(output, data, figures, _table(data))
 
@@ -162,6 +174,30 @@ def _fisher_eigenvalues(point: _Point, n: int, draws: int, seed: list[int]) -> A
             h, slopes = next_h, next_slopes
             if depth in _FISHER_DEPTHS:
                 found[draw, _FISHER_DEPTHS.index(depth)] = np.linalg.eigvalsh(dual)
+    return found
+
+
+def _convolution_variances(point: _Point, kernel: str, channels: int, draws: int, seed: list[int]) -> Array:
+    """Variance/mean^2 of the eigenvalues of J J^T after each layer of a convolutional network: (draws, depth)."""
+    rng = np.random.default_rng(seed)
+    phi = meanfield.activation(point.activation)
+    found = np.empty((draws, _CONVOLUTION_DEPTHS.size))
+    n = _POSITIONS * channels
+    for draw in range(draws):
+        h = np.array([point.start(channels, rng) for _ in range(_POSITIONS)])
+        jacobian = np.eye(n).reshape(_POSITIONS, channels, n)
+        for i in range(_CONVOLUTION_DEPTHS.size):
+            if kernel == "delta-orthogonal":
+                weights = {0: weight_matrix("orthogonal", channels, point.weight_variance, rng)}
+            else:
+                weights = {b: weight_matrix("gaussian", channels, point.weight_variance / 3, rng) for b in (-1, 0, 1)}
+            u = sum(np.roll(h, -b, axis=0) @ w.T for b, w in weights.items())
+            u = u + np.sqrt(point.bias_variance) * rng.normal(size=channels)
+            through = sum(w @ np.roll(jacobian, -b, axis=0) for b, w in weights.items())
+            h, jacobian = phi(u), phi.derivative(u)[..., np.newaxis] * through
+            flat = jacobian.reshape(n, n)
+            gram = flat @ flat.T
+            found[draw, i] = n * np.sum(gram**2) / np.trace(gram) ** 2 - 1.0
     return found
 
 
@@ -298,6 +334,29 @@ def _fisher(activation: str, bias_variance: float, sizes: Sizes) -> xr.Dataset:
     )
 
 
+def _convolution(sizes: Sizes) -> xr.Dataset:
+    """Theory and simulation: dims kernel, depth."""
+    point = _Point.critical("tanh", _BIAS)
+    theory, limits = [], []
+    for k, (kernel, kind) in enumerate(_KERNELS.items()):
+        theory.append(point.jacobian_variance(kind, _CONVOLUTION_DEPTHS))
+        limits.append(
+            extrapolated(
+                Estimate.of(_convolution_variances(point, kernel, c, sizes.convolution_draws, [11, k, c]))
+                for c in (sizes.channels // 2, sizes.channels)
+            )
+        )
+    return xr.Dataset(
+        {
+            "relative_variance": (("kernel", "depth"), np.array(theory)),
+            "limit_variance": (("kernel", "depth"), np.array([one.mean for one in limits])),
+            "limit_variance_error": (("kernel", "depth"), np.array([one.error for one in limits])),
+        },
+        {"kernel": list(_KERNELS), "depth": _CONVOLUTION_DEPTHS},
+        {"channels": sizes.channels, "draws": sizes.convolution_draws},
+    )
+
+
 # ---- Pictures
 
 
@@ -419,6 +478,25 @@ def _figure_fisher(data: xr.Dataset) -> Figure:
     return figure
 
 
+def _figure_convolution(data: xr.Dataset) -> Figure:
+    figure, ax = pyplot.subplots(figsize=(5.4, 3.6))
+    for kernel, mark in zip(_KERNELS, "os", strict=True):
+        at = data.sel(kernel=kernel)
+        (line,) = ax.plot(at.depth, at.relative_variance)
+        ax.errorbar(
+            at.depth, at.limit_variance, at.limit_variance_error, fmt=mark, color=line.get_color(), mfc="w", ms=4,
+            label=kernel,
+        )  # fmt: skip
+    ax.set(yscale="log", xlabel="layers L", ylabel=r"variance / mean$^2$ of $\lambda = s^2$")
+    ax.legend(title="kernel")
+    c = data.attrs["channels"]
+    ax.set_title(
+        f"tanh on a ring of {_POSITIONS} positions, {c // 2} and {c} channels, extrapolated;\n"
+        "lines: fully connected networks with orthogonal and with Gaussian weights", fontsize=9, loc="left",
+    )  # fmt: skip
+    return figure
+
+
 # ---- Table
 
 
@@ -448,6 +526,14 @@ def _table(data: dict[str, xr.Dataset]) -> list[Row]:
                         place = "0" if zero else f"{float(one.atom_place):.4f}"
                         why = f"{widths} extrapolated in n^(-1/2)" if zero else f"width {jacobian.attrs['width']}"
                         rows.append(compare(f"{label}: atom at {place}", *numbers, why))
+    convolution = data["convolution"]
+    channels = convolution.attrs["channels"]
+    for kernel in _KERNELS:
+        for depth in (4, 16):
+            one = convolution.sel(kernel=kernel, depth=depth)
+            numbers = (float(one.relative_variance), float(one.limit_variance), float(one.limit_variance_error))
+            why = f"{channels // 2} and {channels} channels, extrapolated in 1/n; theory of fully connected networks"
+            rows.append(compare(f"convolution, {kernel} kernel, L = {depth}: variance/mean^2", *numbers, why))
     fisher = data["conditional_fisher"]
     for i in range(fisher.sizes["case"]):
         at = fisher.isel(case=i)
