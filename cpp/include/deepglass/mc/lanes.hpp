@@ -16,7 +16,7 @@
 
 #include "deepglass/core.hpp"
 
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Wpsabi"  // how wide vectors are passed: all of these functions are inlined
 #endif
 
