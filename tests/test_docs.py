@@ -28,12 +28,12 @@ WITH_CODE = [page for page in PAGES if ">>>" in page.read_text("utf-8")]
 pytestmark = pytest.mark.skipif(not PAGES, reason="reads the source tree, which is not here")
 
 
-def name(path: Path) -> str:
-    return path.stem
+def stems(paths: list[Path]) -> list[str]:
+    return [path.stem for path in paths]
 
 
 @pytest.mark.no_sanitizer
-@pytest.mark.parametrize("page", WITH_CODE, ids=name)
+@pytest.mark.parametrize("page", WITH_CODE, ids=stems(WITH_CODE))
 def test_pages_print_what_they_say(page: Path) -> None:
     if "needs PyTorch" in page.read_text("utf-8").partition(">>>")[0]:
         pytest.importorskip("torch")
@@ -81,7 +81,7 @@ def test_reference_lists_every_public_name(tmp_path: Path) -> None:
     assert found == public and len(public) > 150
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=stems(EXAMPLES))
 def test_examples_are_whole(example: Path) -> None:
     tree = ast.parse(example.read_text("utf-8"), str(example))
     text = ast.get_docstring(tree) or ""
@@ -90,7 +90,7 @@ def test_examples_are_whole(example: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES, ids=name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=stems(EXAMPLES))
 def test_examples_draw(example: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(os.environ, "MPLBACKEND", "agg")
     monkeypatch.chdir(tmp_path)

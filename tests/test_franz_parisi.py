@@ -113,9 +113,8 @@ def test_wall_counts_replicas(n):
         c = covariance[np.triu_indices(3, 1)]
         orthant = 1 / 8 + np.arcsin(c).sum() / (4 * np.pi)
     else:
-        orthant = multivariate_normal(np.zeros(n + 1), covariance, abseps=1e-9, releps=1e-9, maxpts=10**6, seed=1).cdf(
-            np.zeros(n + 1)
-        )
+        zero, normal = np.zeros(n + 1), type(multivariate_normal)(seed=1)
+        orthant = normal.cdf(zero, zero, covariance, abseps=1e-9, releps=1e-9, maxpts=10**6)
     s, s_0 = np.sqrt(1 - lambda_S), np.sqrt(1 - lambda_T**2 / lambda_S)
 
     def moment(power):

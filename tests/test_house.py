@@ -34,7 +34,7 @@ LATTICE = {"lattice"}  # a kernel of the data sets of learning, which is no fami
 FAMILIES = {"parisi", "mc", "meanfield", "spectra", "kernels", "fisher", "contour"}
 ON_MEANFIELD = {"spectra", "kernels", "fisher"}  # the one exception: they stand on Gaussian averages
 ABOVE_FAMILIES = {"learning", "reproduce", "bench", "sweep", "plot", "cli", "reference"}
-WITHOUT_TORCH = {"data", "labels", "gaussian_chain", "lattice", "dimension", "softmax"}  # of learning
+WITHOUT_TORCH = {"data", "labels", "gaussian_chain", "lattice", "dimension", "softmax", "soft_spheres"}  # of learning
 LATE_IMPORTS = {"xarray", "scipy", "matplotlib", "tqdm", "pandas", "h5py", "h5netcdf", "torch"}
 
 from_source = pytest.mark.skipif(not HEADERS.is_dir(), reason="reads the source tree, which is not here")

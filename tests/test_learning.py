@@ -21,7 +21,7 @@ from deepglass.reference import learning as reference
 
 pytestmark = pytest.mark.same_bits
 
-OWN = ["training", "experiment", "noise", "lazy"]
+OWN = ["training", "experiment", "noise", "lazy", "probes"]
 
 
 @pytest.fixture

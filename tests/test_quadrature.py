@@ -42,7 +42,7 @@ def test_gauss_legendre_is_reference(n: int, a: float, length: float) -> None:
     x, w = _core.gauss_legendre(n, a, a + length)
     x_slow, w_slow = reference.gauss_legendre(n, a, a + length)
     np.testing.assert_allclose(x, x_slow, rtol=1e-15, atol=1e-14)
-    np.testing.assert_allclose(w, w_slow, rtol=1e-11)  # NumPy's outermost weights are off by 1e-12
+    np.testing.assert_allclose(w, w_slow, rtol=2e-13)  # the rounding of the nodes; 6e-14 seen at n = 64
 
 
 def test_panel_rule_is_reference() -> None:

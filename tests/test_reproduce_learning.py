@@ -101,6 +101,8 @@ def test_bad_arguments(features: object, labels: object, weights: object, messag
 @pytest.mark.parametrize("name", ["temperature", "dimension"])
 def test_pictures_numbers_and_table(tmp_path: Path, name: str) -> None:
     pytest.importorskip("matplotlib").use("Agg")
+    if name == "temperature":
+        pytest.importorskip("torch")
     reproduce = pytest.importorskip("deepglass.reproduce")
     written = reproduce.run(name, output=tmp_path, quick=True)
     assert {path.suffix for path in written} == {".png", ".pdf", ".nc", ".json", ".txt"}
@@ -112,6 +114,14 @@ def test_pictures_numbers_and_table(tmp_path: Path, name: str) -> None:
             assert float(np.abs(pulls).max()) < 4
         plane = dg.load(tmp_path / name / "plane.nc")
         assert float(np.abs(plane["heat_capacity"] - plane["exact_heat_capacity"]).max()) < 0.15
+        units = dg.load(tmp_path / name / "units.nc").isel(n_samples=-1)
+        energy = units["explained_variance"].sel(layer=1, feature="energy").mean("network")
+        assert bool((energy.sel(stage="trained") > energy.sel(stage="initial") + 0.05).all())
+        # A yardstick that knows one of the two has nothing of the other.
+        witness = units["witness_partial"].transpose("law", "witness", "known").values
+        assert np.abs(witness[:, [0, 1], [1, 0]]).max() < 0.05 and np.abs(witness[:, [0, 1], [0, 1]]).min() > 0.7
+        chain = units["partial"].sel(law="chain").mean("network")
+        assert float(chain.sel(known="energy")) < -0.75 and abs(float(chain.sel(known="order"))) < 0.2
     else:
         manifolds = dg.load(tmp_path / name / "manifolds.nc")
         low = manifolds.sel(true_dimension=slice(1, 7))

@@ -95,10 +95,13 @@ def test_jamming(torch, tmp_path):
     sizes = jamming.Sizes(
         tuple(jamming.Load(load, 8, 1, 600, n_instances=2) for load in (0.3, 8.0)),
         tuple(jamming.Walk(load, 8, 1, (10, 500), 64, n_instances=2) for load in (0.2, 8.0)),
+        (jamming._spheres.Packings(32, 2, 3), jamming._spheres.Packings(32, 3, 2)),
+        jamming._spheres.Starts(32, 1),
     )
     table = checked(jamming._reproduce(tmp_path, sizes, workers=1))
     assert re.search(r"N_Delta/N jumps +yes +yes ", table)
     assert re.search(r"P/N = 8: the parameters +move +move ", table)
+    assert re.findall(r"contacts beyond the isostatic number +0 +(\S+) ", table) == ["0.00", "0.00"]
 
 
 def test_landscape(torch, tmp_path):

@@ -16,6 +16,8 @@ from .landscape import network_stationary_points, random_potential_walk
 from .lattice import Ising, Potts, level_counts
 from .lazy import lazy_sweep, two_local_network
 from .noise import noise_factor, step_variance
+from .probes import linear_probes
+from .soft_spheres import soft_spheres, sphere_jamming
 from .softmax import softmax_regression
 from .training import Trained, train, train_one_by_one
 
@@ -39,12 +41,15 @@ __all__ = [
     "least_squares_risk",
     "least_squares_simulation",
     "level_counts",
+    "linear_probes",
     "nearest_distances",
     "network_stationary_points",
     "noise_factor",
     "random_potential_walk",
     "read_images",
+    "soft_spheres",
     "softmax_regression",
+    "sphere_jamming",
     "step_variance",
     "train",
     "train_one_by_one",

@@ -151,6 +151,10 @@ class Trained:
         Means over the training samples at the end.
     displacement : array, shape (network,)
         |w - w_0| / |w_0| over all parameters; in NTK parametrisation of the standard normal ones.
+    initial_weights : tuple of arrays, shapes (network, fan_in, fan_out)
+        Where training began, with all biases 0; empty where there was no training.
+    centred : bool
+        Whether outputs are those minus the ones of the initial weights.
 
     Examples
     --------
@@ -170,24 +174,36 @@ class Trained:
     train_loss: Array
     train_error: Array
     displacement: Array
-    _start: tuple[Array, ...] | None = field(default=None, repr=False)
+    initial_weights: tuple[Array, ...] = field(default=(), repr=False)
+    centred: bool = False
 
     def outputs(self, inputs: npt.ArrayLike) -> Array:
         """Outputs f of all networks, (network, sample, output); minus those at the start where training was centred."""
-        x = finite_matrix("inputs", inputs, self.weights[0].shape[1]).astype(self.weights[0].dtype)
-        found = np.array([self._one(network, x, self.weights, self.biases) for network in range(len(self.epochs))])
-        if self._start is not None:
-            found -= [self._one(network, x, self._start, None) for network in range(len(self.epochs))]
+        found = np.array([layers[-1] for layers in self._each(inputs)])
+        if self.centred:
+            found -= [layers[-1] for layers in self._each(inputs, initial=True)]
         return found
 
-    def _one(self, network: int, x: Array, weights: Sequence[Array], biases: Sequence[Array] | None) -> Array:
-        with np.errstate(over="ignore", invalid="ignore"):  # of dead networks
-            for layer, weight in enumerate(weights):
-                x = np.maximum(x, 0.0) if layer else x
-                x = x @ weight[network]
-                if biases is not None:
-                    x = x + biases[layer][network]
-        return x
+    def hidden(self, inputs: npt.ArrayLike, *, initial: bool = False) -> tuple[Array, ...]:
+        """Values of the hidden layers h^l of all networks, (network, sample, unit) each; with the initial weights."""
+        if initial and not self.initial_weights:
+            raise ValueError("initial must be False: these networks have not been trained")
+        networks = [layers[:-1] for layers in self._each(inputs, initial=initial)]
+        return tuple(np.array(layer) for layer in zip(*networks, strict=True))
+
+    def _each(self, inputs: npt.ArrayLike, *, initial: bool = False) -> Iterator[list[Array]]:
+        """Layers above the inputs, network by network."""
+        x = finite_matrix("inputs", inputs, self.weights[0].shape[1]).astype(self.weights[0].dtype)
+        weights = self.initial_weights if initial else self.weights
+        for network in range(len(self.epochs)):
+            h, layers = x, []
+            with np.errstate(over="ignore", invalid="ignore"):  # of dead networks
+                for layer, (weight, bias) in enumerate(zip(weights, self.biases, strict=True), start=1):
+                    u = h @ weight[network]
+                    u = u if initial else u + bias[network]
+                    h = np.maximum(u, 0.0) if layer < len(weights) else u
+                    layers.append(h)
+            yield layers
 
     def predict(self, inputs: npt.ArrayLike) -> npt.NDArray[Any]:
         """Classes that all networks give, (network, sample)."""
@@ -470,7 +486,8 @@ def _collected(problem: Problem, ends: dict[int, _End]) -> Trained:
         train_loss=np.array([end.loss for end in ordered]),
         train_error=np.array([end.error for end in ordered]),
         displacement=np.sqrt(moved / size),
-        _start=start if problem.centred else None,
+        initial_weights=start,
+        centred=problem.centred,
     )
 
 

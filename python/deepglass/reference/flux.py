@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
+from .quadrature import gauss_legendre
 from .rng import philox_words
 
 __all__ = ["Averages", "FluxModel", "Series", "enumerate_fluxes", "free_field", "worm"]
@@ -82,7 +83,7 @@ def _log_site_weight(n: int, a: float, coupling: float) -> float:
     peak = math.sqrt(2 * (n + 1) / (a + math.sqrt(a * a + 4 * coupling * (n + 1))))
     width = 1 / math.sqrt(a)
     low, high = max(0.0, peak - 12 * width), peak + 12 * width
-    x, weight = np.polynomial.legendre.leggauss(200)
+    x, weight = gauss_legendre(200)
     r = (low + high) / 2 + (high - low) / 2 * x
     exponent = (n + 1) * np.log(r) - a * r**2 / 2 - coupling * r**4 / 4
     return float(logsumexp(exponent, b=2 * math.pi * (high - low) / 2 * weight))

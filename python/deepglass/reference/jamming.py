@@ -84,7 +84,7 @@ def recursion(
     variance, n, width = np.diff(q, prepend=0.0), len(q), 1 - q[-1]
     fine = max(4.0, 3.0 * np.sqrt(beta)) if potential == "count" else 3.0
     spacing = 1 / np.sqrt(1 / variance.min() + 1 / width) / fine
-    h = np.arange(-9.0 - abs(margin), 9.0, spacing)
+    h = spacing * np.arange(int((-9.0 - abs(margin)) / spacing), int(9.0 / spacing))  # steps of it to rounding
     if potential != "hard":
         f, force, bend, cost = response((h - margin) / np.sqrt(width), potential, beta, width)
         slope, curved, by_y = force / np.sqrt(width), (bend / width) ** 2, np.zeros_like(h)

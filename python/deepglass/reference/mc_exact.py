@@ -25,6 +25,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, root
 from scipy.special import log_ndtr, logsumexp, ndtr, xlogy
 
+from .quadrature import gauss_legendre
+
 __all__ = [
     "ExactNetwork",
     "PriorOverlap",
@@ -190,7 +192,7 @@ def _spherical_bonds(n: int, n_nodes: int) -> tuple[Array, Array]:
         return _binary_bonds(1)
     e = np.eye(n)
     cells: list[tuple[Array, ...]]
-    x, w = np.polynomial.legendre.leggauss(n_nodes)
+    x, w = gauss_legendre(n_nodes)
     x, w = (1 + x) / 2, w / 2
     if n == 2:
         middle = (e[0] + e[1]) / math.sqrt(2)
@@ -334,7 +336,7 @@ def enumerate_network(
 
 def _graded_rule(n_nodes: int, n_panels: int) -> tuple[Array, Array]:
     """Gauss nodes on [0, 1] in panels that halve towards 0, where the Boltzmann factor lives at large beta N."""
-    x, w = np.polynomial.legendre.leggauss(n_nodes)
+    x, w = gauss_legendre(n_nodes)
     ends = np.append(0.0, 0.5 ** np.arange(n_panels - 1, -1, -1))
     left, width = ends[:-1, None], np.diff(ends)[:, None]
     return (left + width * (1 + x) / 2).ravel(), (width * w / 2).ravel()

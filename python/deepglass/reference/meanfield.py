@@ -16,10 +16,12 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import erf, expit, ndtr
 
+from .quadrature import gauss_legendre
+
 Array = npt.NDArray[np.float64]
 Function = Callable[[Array], Array]
 
-_X, _W = np.polynomial.legendre.leggauss(40)
+_X, _W = gauss_legendre(40)
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 

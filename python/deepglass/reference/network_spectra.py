@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .quadrature import gauss_legendre
+
 __all__ = [
     "conditional_fisher",
     "conjugate_kernel",
@@ -30,7 +32,7 @@ Transform = Callable[[complex], complex]
 
 def gaussian_law(function: Callable[[Array], Array], breaks: Sequence[float] = (), n_panels: int = 120) -> Law:
     """Law of function(h), h standard normal, as positions and masses; panels end at the breaks."""
-    x, w = np.polynomial.legendre.leggauss(20)
+    x, w = gauss_legendre(20)
     edges = np.unique(np.concatenate([np.linspace(-13, 13, n_panels + 1), np.asarray(breaks, float)]))
     middle, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
     h = (middle[:, None] + half[:, None] * x).ravel()

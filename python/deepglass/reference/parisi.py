@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.special import log_ndtr
+from scipy.special import erfcx, log_ndtr
 
 from .parisi_recursion import recursion
 
@@ -38,7 +38,7 @@ def wall_moments(
     s = np.sqrt(complement + wall_width**2)
     u = (np.sqrt(variance) * _Z - wall_shift) / s
     f = log_ndtr(u)
-    ratio = np.exp(-(u**2) / 2 - f) / np.sqrt(2 * np.pi)  # phi / Phi
+    ratio = np.sqrt(2 / np.pi) / erfcx(-u / np.sqrt(2))  # phi / Phi; from exp(-u^2/2 - f), ratio + u lost digits
     f1, f2 = ratio / s, -ratio * (ratio + u) / s**2
     value, slope, curvature, mixed = _average(replicas * f, f, f1**2, f2**2, f1**2 * f2)
     return value, slope, curvature, curvature - 2 * (1 - replicas) * mixed

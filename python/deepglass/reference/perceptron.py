@@ -12,13 +12,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .quadrature import gauss_legendre
+
 Array = NDArray[np.float64]
 
 
 def response(u: ArrayLike, potential: str, beta: float, deficit: float) -> tuple[Array, Array, Array, Array]:
     """Give f = ln g, s f', s^2 f'' and -df/dbeta of fields h = s u, s^2 = deficit."""
     u = np.asarray(u, float)
-    nodes, weights = np.polynomial.legendre.leggauss(300)
+    nodes, weights = gauss_legendre(300)
     # |r|/s from the wall to beyond the Gaussian, either way: gaps r > 0 first, then r < 0
     length = np.abs(u)[..., None] + 12.0
     t, weight = (1.0 + nodes) / 2 * length, weights / 2 * length

@@ -5,7 +5,8 @@ satisfied; beyond, the number of those that are not jumps to a finite part of N.
 (d = h = 16, two hidden layers) another program measured N_Delta / N = 0 at P / N = 1.5, 1.01 at 3.0 and 2.09 at 3.5.
 
 Yardsticks: below P* the loss is 0 exactly, and descent with minibatches comes to rest, with displacement 0; far above,
-the network cannot know the labels: the loss tends to that of f = 0, 1/2, and N_Delta / N to P / N.
+the network cannot know the labels: the loss tends to that of f = 0, 1/2, and N_Delta / N to P / N.  Soft spheres, to
+which the networks are likened, stand beside them.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import xarray as xr
 
 from .. import io, learning
 from ..learning._torch import require
-from ..plot import Figure, pyplot
+from ..plot import Axes, Figure, pyplot
 from ..random import child_seed
+from . import _spheres
 from ._experiment import Experiment
 from ._report import Row, write
 from ._trainings import mean_of, products, run_trainings
@@ -119,11 +121,15 @@ class Sizes(NamedTuple):
 
     loads: tuple[Load, ...]
     walks: tuple[Walk, ...]
+    packings: tuple[_spheres.Packings, ...]  # discs first
+    starts: _spheres.Starts
 
 
 _QUICK = Sizes(
     tuple(Load(load, 16, 2, 2500, n_instances=2) for load in (1.0, 1.5, 2.5, 3.0, 3.5)),
     tuple(Walk(load, 16, 2, (100, 1000, 4000), 2048, n_instances=2) for load in (0.5, 6.0)),
+    (_spheres.Packings(128, 2, 6),),
+    _spheres.Starts(128, 4),
 )
 _FULL = Sizes(
     (
@@ -131,6 +137,12 @@ _FULL = Sizes(
         *(Load(a, 32, 2, 100_000, n_instances=6) for a in (1.5, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5)),
     ),
     tuple(Walk(load, 16, 2, (100, 1000, 10_000, 100_000), 65_536, n_instances=6) for load in (0.5, 1.0, 4.0, 8.0)),
+    (
+        _spheres.Packings(512, 2, 16),
+        *(_spheres.Packings(n, 2, 64) for n in (64, 128)),
+        *(_spheres.Packings(n, 3, 16) for n in (128, 256)),
+    ),
+    _spheres.Starts(512, 8),
 )
 
 
@@ -141,13 +153,15 @@ def run(output: Path, *, quick: bool) -> list[Path]:
 
 def _reproduce(output: Path, sizes: Sizes, workers: int = 0) -> list[Path]:
     require("torch")
-    all_of_them: tuple[Experiment, ...] = (*sizes.loads, *sizes.walks)
-    results = run_trainings(all_of_them, output / "instances", workers)
-    n = len(sizes.loads)
-    loads = dict(zip(sizes.loads, results[:n], strict=True))
-    walks = dict(zip(sizes.walks, results[n:], strict=True))
-    datasets = {one.name: result for one, result in zip(all_of_them, results, strict=True)}
-    return write(output, datasets, {"jamming": partial(_figure, loads, walks)}, _table(loads, walks))
+    all_of_them: tuple[Experiment, ...] = (*sizes.loads, *sizes.walks, *sizes.packings, sizes.starts)
+    found = dict(zip(all_of_them, run_trainings(all_of_them, output / "instances", workers), strict=True))
+    loads = {load: found[load] for load in sizes.loads}
+    walks = {walk: found[walk] for walk in sizes.walks}
+    discs = sizes.packings[0]
+    draw_discs = partial(_spheres.draw, one=discs, found=found[discs], starts=found[sizes.starts])
+    table = _table(loads, walks) + [row for some in sizes.packings for row in _spheres.rows(some, found[some])]
+    datasets = {one.name: result for one, result in found.items()}
+    return write(output, datasets, {"jamming": partial(_figure, loads, walks, draw_discs)}, table)
 
 
 def _fraction(load: Load, result: xr.Dataset) -> xr.DataArray:
@@ -210,8 +224,9 @@ def _table(loads: dict[Load, xr.Dataset], walks: dict[Walk, xr.Dataset]) -> list
 # ---- Picture
 
 
-def _figure(loads: dict[Load, xr.Dataset], walks: dict[Walk, xr.Dataset]) -> Figure:
-    figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(10.2, 3.4))
+def _figure(loads: dict[Load, xr.Dataset], walks: dict[Walk, xr.Dataset], draw_discs: Callable[[Axes], None]) -> Figure:
+    figure, ((left, beside), (middle, right)) = pyplot.subplots(2, 2, figsize=(9.2, 6.4))
+    draw_discs(beside)
     widths = list(dict.fromkeys(load.width for load in loads))
     for i, width in enumerate(widths):
         mine = {load: result for load, result in loads.items() if load.width == width}
@@ -246,5 +261,6 @@ def _figure(loads: dict[Load, xr.Dataset], walks: dict[Walk, xr.Dataset]) -> Fig
         xscale="log", yscale="log", xlabel="$t$ (steps)", ylabel=r"$\Delta(t_w, t_w+t)$", ylim=(0.3 * _FLOOR, None)
     )
     right.set_title("Displacement of the parameters", loc="left")
-    figure.legend(*right.get_legend_handles_labels(), loc="outside right upper", fontsize="x-small")
+    lines = right.get_legend_handles_labels()
+    figure.legend(*lines, loc="outside lower right", ncols=len(walks), fontsize="x-small")
     return figure

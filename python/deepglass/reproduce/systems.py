@@ -112,8 +112,8 @@ SYSTEMS = (
         "Jamming of networks and motion above and below it",
         "Mori",
         ("jamming",),
-        "loads far below and far above the transition, where the end is known",
-        "the analogous transition of soft spheres",
+        "loads far below and far above the transition, where the end is known; soft spheres, whose contacts jump to "
+        "the isostatic number",
     ),
     System(
         "Intrinsic dimension of data",
@@ -221,9 +221,9 @@ SYSTEMS = (
     System(
         "What networks learn from spin configurations",
         "Niino",
-        ("temperature",),
-        "exact partition functions of the ring and of lattices, exact Bayes accuracies",
-        "what single hidden units correlate with: a head on the energy stands for the network",
+        ("temperature/temperature", "temperature/units"),
+        "exact partition functions of the ring and of lattices, exact Bayes accuracies; networks beside answers from "
+        "the energy or from the order parameter alone, and beside their initial weights",
     ),
     System(
         "Beyond the talks: mean-field spin glasses, by which the solvers are judged",

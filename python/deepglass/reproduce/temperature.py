@@ -3,6 +3,7 @@
 For Gibbs ensembles exp(-beta_n E) / Z_n the optimal logits are -beta_n E - ln Z_n: a linear head on the energy has the
 temperatures as weights and the free energy as biases.  The head is fitted to Monte Carlo configurations of Ising and
 Potts models and to samples of the Gaussian chain, and compared with exact partition functions and Bayes errors.
+Networks that see the configurations alone are asked what their units and their answers go by; see `_units`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import xarray as xr
 
 from .._warnings import ConvergenceWarning
 from ..learning import GaussianChain, Ising, Potts, softmax_regression
+from ..learning._torch import require
 from ..plot import Figure, pyplot
 from ..reference.lattice import ising_log_partition_function
+from . import _units
 from ._finite import Estimate, compare
 from ._report import Row, write
 
@@ -32,18 +35,23 @@ _TEMPERATURES = np.arange(15, 36, 2) / 10.0
 _PLANE = 16  # extent of the lattice with a transition
 _PLANE_TEMPERATURES = np.linspace(1.5, 3.5, 21)
 _CHAIN = (100, (0.3, 0.2))
+_QUICK = _units.Sizes((1000, 8000, 48_000), 192_000, 3)
+_FULL = _units.Sizes((1000, 4000, 16_000, 64_000, 128_000), 1_500_000, 6)
 
 
 def run(output: Path, *, quick: bool) -> list[Path]:
     """Compute, draw and compare; see `deepglass.reproduce.run`."""
+    require("torch")
     n_ring, n_square, n_plane, n_repeats = (8000, 4000, 500, 4) if quick else (40_000, 20_000, 2000, 8)
     data = {
         "ring": _ring(n_ring),
         "square": _square(n_square),
         "plane": _plane(n_plane, n_repeats),
         "chain": _chain(3 if quick else 10),
+        "units": _units.probe(_QUICK if quick else _FULL),
     }
-    return write(output, data, {"temperature": partial(_figure, data)}, _table(data))
+    figures = {"temperature": partial(_figure, data), "units": partial(_units.figure, data["units"])}
+    return write(output, data, figures, [*_table(data), *_units.rows(data["units"])])
 
 
 def _column(x: xr.DataArray) -> Array:

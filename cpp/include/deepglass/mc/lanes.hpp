@@ -16,7 +16,7 @@
 
 #include "deepglass/core.hpp"
 
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Wpsabi"  // how wide vectors are passed: all of these functions are inlined
 #endif
 
@@ -168,16 +168,23 @@ DEEPGLASS_LANES unsigned mask_bits(FourInts mask) {
 #endif
 }
 
+// Lanes of a and b, which count on from those of a; GCC knows clang's name from version 12 on.
+#if defined(__clang__)
+#define DEEPGLASS_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define DEEPGLASS_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, FourInts{__VA_ARGS__})
+#endif
+
 // Four rows of four to four columns.
 DEEPGLASS_LANES void transpose_four(FourFloats& a, FourFloats& b, FourFloats& c, FourFloats& d) {
-  const FourFloats ab_low = __builtin_shuffle(a, b, FourInts{0, 4, 1, 5}),
-                   ab_high = __builtin_shuffle(a, b, FourInts{2, 6, 3, 7});
-  const FourFloats cd_low = __builtin_shuffle(c, d, FourInts{0, 4, 1, 5}),
-                   cd_high = __builtin_shuffle(c, d, FourInts{2, 6, 3, 7});
-  a = __builtin_shuffle(ab_low, cd_low, FourInts{0, 1, 4, 5});
-  b = __builtin_shuffle(ab_low, cd_low, FourInts{2, 3, 6, 7});
-  c = __builtin_shuffle(ab_high, cd_high, FourInts{0, 1, 4, 5});
-  d = __builtin_shuffle(ab_high, cd_high, FourInts{2, 3, 6, 7});
+  const FourFloats ab_low = DEEPGLASS_SHUFFLE(a, b, 0, 4, 1, 5),
+                   ab_high = DEEPGLASS_SHUFFLE(a, b, 2, 6, 3, 7);
+  const FourFloats cd_low = DEEPGLASS_SHUFFLE(c, d, 0, 4, 1, 5),
+                   cd_high = DEEPGLASS_SHUFFLE(c, d, 2, 6, 3, 7);
+  a = DEEPGLASS_SHUFFLE(ab_low, cd_low, 0, 1, 4, 5);
+  b = DEEPGLASS_SHUFFLE(ab_low, cd_low, 2, 3, 6, 7);
+  c = DEEPGLASS_SHUFFLE(ab_high, cd_high, 0, 1, 4, 5);
+  d = DEEPGLASS_SHUFFLE(ab_high, cd_high, 2, 3, 6, 7);
 }
 
 // to[c][r] = from[r][c], sixteen rows and columns.

@@ -19,7 +19,7 @@
 #include "deepglass/mc/slaved_moves.hpp"
 #include "deepglass/parallel.hpp"
 
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Wpsabi"  // how wide vectors are passed: nobody else calls these functions
 #endif
 

@@ -92,8 +92,10 @@ inline FixedVariance fixed_variance(const Activation& activation, Variances v, d
     } else if (low == 0) {
       q *= 0.125;
     } else {
-      if (high - low <= 4e-16 * high) return found(std::abs(excess) / q);
-      q = std::sqrt(low) * std::sqrt(high);
+      const double middle = std::sqrt(low) * std::sqrt(high);
+      const bool between = low < middle && middle < high;  // none is, of neighbouring subnormals
+      if (high - low <= 4e-16 * high || !between) return found(std::abs(excess) / q);
+      q = middle;
     }
   }
   result.q = q;

@@ -241,7 +241,7 @@ class PerceptronSaddle {
     return model_.potential == GapPotential::kHard ? 2.0 : 2.0 / (1.0 + std::exp(-model_.beta));
   }
 
-  struct Range {
+  struct Range {  // clang's OpenMP does not take structured bindings
     Index first, last;
   };
   // Nodes x with |width x + centre| <= reach.
@@ -259,14 +259,14 @@ class PerceptronSaddle {
     const bool wall = s < root;
     const double centre = wall ? model_.margin / root : 0.0, width = wall ? s / root : 1.0;
     const double shift = wall ? 0.0 : -model_.margin / s, scale = wall ? 1.0 : root / s;
-    const auto [first, last] = range(centre, width, kReach + std::fabs(centre));
+    const Range part = range(centre, width, kReach + std::fabs(centre));
     const double norm = teacher_norm() * width;
     const bool teacher = model_.teacher;
     const double* const x = nodes_.data();
     const double* const w = weights_.data();
     double log_g = 0.0, slope2 = 0.0, curvature2 = 0.0, energy = 0.0;
 #pragma omp simd reduction(+ : log_g, slope2, curvature2, energy)
-    for (Index j = first; j < last; ++j) {
+    for (Index j = part.first; j < part.last; ++j) {
       const double z = vmath::madd(width, x[j], centre);
       const GapResponse r = gap(vmath::madd(scale, x[j], shift));
       const double weight = w[j] * vmath::exp(-0.5 * z * z) * (teacher ? norm * vmath::exp(r.log_g) : width);
@@ -284,12 +284,12 @@ class PerceptronSaddle {
   BondAverages ising(double e) const {
     const double root = std::sqrt(e), width = std::min(1.0, root);
     const bool teacher = model_.teacher;
-    const auto [first, last] = range(0.0, width, kReach * root + (teacher ? std::min(e, 10.0) : 0.0));
+    const Range part = range(0.0, width, kReach * root + (teacher ? std::min(e, 10.0) : 0.0));
     const double* const x = nodes_.data();
     const double* const w = weights_.data();
     double overlap = 0.0, deficit = 0.0, entropy = 0.0, fourth = 0.0;
 #pragma omp simd reduction(+ : overlap, deficit, entropy, fourth)
-    for (Index j = first; j < last; ++j) {
+    for (Index j = part.first; j < part.last; ++j) {
       const double field = width * x[j], y = field / root;
       const double small = vmath::exp(-2.0 * vmath::detail::abs(field)), sum = 1.0 + small;
       const double sech2 = 4.0 * small / (sum * sum), tanh2 = (1.0 - small) * (1.0 - small) / (sum * sum);
@@ -331,18 +331,18 @@ class PerceptronSaddle {
     const double* const w = weights_.data();
     if (s < root && r < 5.0 * s) {
       const double from = r + margin, v = r / s, front = log_front + 0.5 * from * from;
-      const auto [first, last] = range(0.0, s, kReach + std::fabs(margin));
+      const Range part = range(0.0, s, kReach + std::fabs(margin));
 #pragma omp simd reduction(+ : sum)
-      for (Index j = first; j < last; ++j) {
+      for (Index j = part.first; j < part.last; ++j) {
         const double z = (s * x[j] + margin) / root;
         // exp(u^2/2) of 1/g together with exp(-(u - v)^2/2), for both are huge
         sum += w[j] * vmath::exp(front - 0.5 * z * z + v * (x[j] - 0.5 * v) + gap.log_inverse(x[j]));
       }
       return sum / root;
     }
-    const auto [first, last] = range(0.0, 1.0, kReach + 2.0);
+    const Range part = range(0.0, 1.0, kReach + 2.0);
 #pragma omp simd reduction(+ : sum)
-    for (Index j = first; j < last; ++j) {
+    for (Index j = part.first; j < part.last; ++j) {
       const double u = vmath::madd(root, x[j], mean / s);
       sum += w[j] * vmath::exp(log_front - 0.5 * x[j] * x[j] - gap(u).log_g);
     }
