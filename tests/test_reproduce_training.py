@@ -20,10 +20,11 @@ matplotlib.use("Agg")
 depth_locality = pytest.importorskip("deepglass.reproduce.depth_locality")
 double_descent = pytest.importorskip("deepglass.reproduce.double_descent")
 jamming = pytest.importorskip("deepglass.reproduce.jamming")
+landscape = pytest.importorskip("deepglass.reproduce.landscape")
 lazy_feature = pytest.importorskip("deepglass.reproduce.lazy_feature")
 trainability = pytest.importorskip("deepglass.reproduce.trainability")
 
-ITEMS = ["depth-locality", "lazy-feature", "double-descent", "jamming", "trainability"]
+ITEMS = ["depth-locality", "lazy-feature", "double-descent", "jamming", "landscape", "trainability"]
 
 
 @pytest.fixture
@@ -101,6 +102,29 @@ def test_jamming(torch, tmp_path):
     assert re.search(r"N_Delta/N jumps +yes +yes ", table)
     assert re.search(r"P/N = 8: the parameters +move +move ", table)
     assert re.findall(r"contacts beyond the isostatic number +0 +(\S+) ", table) == ["0.00", "0.00"]
+
+
+def test_landscape(torch, tmp_path):
+    sizes = landscape.Sizes(
+        tuple(landscape.Glass(n, 4, n_instances=3) for n in (12, 20)),
+        (landscape.Saddles(3, 4, 40, n_instances=3),),
+        tuple(landscape.Drift(6.0, batch, 256, width=6, hidden_layers=1) for batch in (8, 32)),
+        tuple(landscape.Potential(hurst, 2.0, (5.0, 10.0), 400, 50) for hurst in (0.5, 0.75, 0.0)),
+    )
+    table = checked(landscape._reproduce(tmp_path, sizes, workers=1))
+    assert re.search(
+        r"minima are almost global +yes +0\.9855 ", table
+    )  # -2/sqrt(3) over the energy of the ground state
+    assert re.search(r"mostly saddles .* 0\.3466 of all, 0\.0132 of minima", table)  # ln(2)/2
+    assert len(re.findall(r"^\|w_t - w_0\|, P/N = 6, .* (reproduced|log better in \d of 4) ", table, re.MULTILINE)) == 2
+
+
+def test_fits_of_landscape_tell_a_logarithm_from_a_power():
+    t = 2.0 ** np.arange(4, 14)
+    logarithm, power = landscape._fit(t, 0.5 + 0.3 * np.log(t)), landscape._fit(t, 0.2 * t**0.4)
+    assert logarithm.log_residual < 1e-13 and logarithm.slope == pytest.approx(0.3)
+    assert power.power_residual < 1e-6 and power.exponent == pytest.approx(0.4, abs=1e-6)
+    assert logarithm.power_residual > 0.01 and power.log_residual > 0.1
 
 
 @pytest.fixture
@@ -182,6 +206,11 @@ def test_quick(torch, tmp_path, name):
         "lazy-feature": [r"the best network beats the kernel +yes +yes ", r"written down: error +0 +0 "],
         "double-descent": [r"test error has a peak +yes +reproduced", r"it is variance +yes +yes"],
         "jamming": [r"N_Delta/N jumps +yes +yes", r"P/N = 0\.5: the parameters +rest +rest"],
+        "landscape": [
+            r"^three-spin model: minima are almost global +yes +0\.9855 ",
+            r"rank correlation of loss and index +> 0 +0\.\d+\(\d+\) +yes ",
+            r"^\|w_t - w_0\|, .* log better in 0 of 4 ",
+        ],
         "trainability": [
             r"^order .* within a factor of 2",
             r"^chaos .* within a factor of 2",

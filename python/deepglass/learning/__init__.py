@@ -12,6 +12,7 @@ from .experiment import experiment
 from .gaussian_chain import GaussianChain, chain_bayes_error
 from .jamming import effective_parameters, jamming, two_time_displacement
 from .labels import HiddenManifold, KGlobal, KLocal, TeacherStudent
+from .landscape import network_stationary_points, random_potential_walk
 from .lattice import Ising, Potts, level_counts
 from .lazy import lazy_sweep, two_local_network
 from .noise import noise_factor, step_variance
@@ -42,7 +43,9 @@ __all__ = [
     "level_counts",
     "linear_probes",
     "nearest_distances",
+    "network_stationary_points",
     "noise_factor",
+    "random_potential_walk",
     "read_images",
     "soft_spheres",
     "softmax_regression",

@@ -11,6 +11,7 @@ from .deep_perceptron import DeepPerceptron, scan
 from .franz_parisi import franz_parisi
 from .jamming import jamming_distributions, jamming_load
 from .jamming_exponents import jamming_exponents
+from .landscape import stationary_points, stationary_points_simulation
 from .message_passing import message_passing, perceptron_data, state_evolution
 from .mixed import MixedIsing, MixedSpherical, PSpin, SherringtonKirkpatrick
 from .perceptron import Perceptron, almeida_thouless_load, capacity, gap_distribution, learning_curve
@@ -81,6 +82,8 @@ __all__ = [
     "scan",
     "solve",
     "state_evolution",
+    "stationary_points",
+    "stationary_points_simulation",
     "temperature_scan",
     "transition_loads",
     "transition_temperatures",

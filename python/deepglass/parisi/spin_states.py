@@ -90,6 +90,8 @@ def complexity(model: MixedIsing | MixedSpherical, n_breakpoints: int = 50) -> x
             break
         found.append(state)
         q = float(state.q[1])
+    if not found:
+        raise NumericalError(f"no solution of one step converged at temperature {model.temperature!r}")
     return _dataset(model, found, _threshold(follow, found, brentq))
 
 

@@ -36,6 +36,7 @@ _NAMES = (
     "lazy-feature",
     "double-descent",
     "jamming",
+    "landscape",
     "trainability",
 )
 _WITH_IMAGES = ("kernel-spectra", "fisher", "natural-gradient", "dimension", "trainability")
@@ -84,7 +85,7 @@ def run(name: str, *, output: Path, quick: bool = False, images: Path | None = N
         If the name is unknown.
     ModuleNotFoundError
         Without the extra ``learning``, for the items that train networks: "depth-locality", "lazy-feature",
-        "double-descent", "jamming", "trainability".
+        "double-descent", "jamming", "landscape", "trainability".
 
     Examples
     --------

@@ -189,7 +189,12 @@ SYSTEMS = (
         ("natural-gradient/trajectories", "natural-gradient/generalisation"),
         "dense metrics of small networks, ranks, networks trained themselves",
     ),
-    System("Random landscapes: saddles, logarithmic drift", "Karakida", (), "", "not computed yet"),
+    System(
+        "Random landscapes: saddles, logarithmic drift",
+        "Karakida",
+        ("landscape/index", "landscape/drift"),
+        "index and complexity in closed form, limits of Sinai's walk, exact diffusion",
+    ),
     System(
         "Risk of ridge regression with deep random features and tangent kernels",
         "Karakida",
