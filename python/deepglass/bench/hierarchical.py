@@ -111,15 +111,22 @@ def rows(bench: Bench) -> Iterator[Row]:
     with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
         warnings.simplefilter("ignore")
         if not bench.quick:
-            yield from sweeps(bench, solved, "solution at load 4000, wall width 0.2")
+            # Overlaps that hardly rise need finer grids of NumPy for its six digits.
+            yield from sweeps(bench, solved, "solution at load 4000, wall width 0.2", 2.0)
         yield from sweeps(bench, profile, "steep, 1 - q_EA = 0.005 .. 0.3")
         if not bench.quick:
             yield from solutions(bench)
             yield continuation(bench)
 
 
-def sweeps(bench: Bench, overlaps: Callable[[int], tuple[Array, Deficits]], title: str) -> Iterator[Row]:
+def sweeps(
+    bench: Bench, overlaps: Callable[[int], tuple[Array, Deficits]], title: str, resolution: float = 1.0
+) -> Iterator[Row]:
     """One sweep, all layers solid."""
+    grids = {
+        "wall_terms": functools.partial(by_numpy.walls, resolution=resolution),
+        "spin_terms": functools.partial(by_numpy.spins, resolution=resolution),
+    }
     hierarchical_numba: Any = None
     if importlib.util.find_spec("numba"):
         from ._programs import hierarchical_numba
@@ -128,15 +135,14 @@ def sweeps(bench: Bench, overlaps: Callable[[int], tuple[Array, Deficits]], titl
         image = kernel(m, deficits, threads=1)["image"]
         assert (kernel(m, deficits, threads=bench.threads)["image"] == image).all()
         calls: dict[str, Callable[[], Array]] = {
-            "NumPy": lambda m=m, d=deficits: by_numpy.sweep(*half(*d), LOAD, m),
+            "NumPy": lambda m=m, d=deficits: by_numpy.sweep(*half(*d), LOAD, m, **grids),
             "ours": lambda m=m, d=deficits: kernel(m, d, threads=1, repeats=REPEATS)["image"],
         }
         if hierarchical_numba:
             compiled = {"wall_terms": hierarchical_numba.wall_terms, "spin_terms": hierarchical_numba.spin_terms}
             calls["Numba"] = lambda m=m, d=deficits, c=compiled: by_numpy.sweep(*half(*d), LOAD, m, **c)
         error = {name: np.abs(np.exp(-calls[name]()) - np.exp(-image)).max() for name in calls if name != "ours"}
-        # Transforms lose digits where overlaps hardly rise, as in the solution; the other program has the same nodes.
-        assert error["NumPy"] < 1e-4 and error.get("Numba", 0.0) < 1e-9, error
+        assert error["NumPy"] < 1e-6 and error.get("Numba", 0.0) < 1e-9, error
         t = bench.alternate(calls, 9, clock=time.process_time)
         ours = t["ours"] / REPEATS
         free, many = on_all_threads(bench, m, deficits)
